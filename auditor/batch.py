@@ -1,0 +1,156 @@
+"""What arrives: Batch (Protocol), Chunk, Roles, and a batch over a table in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+#: Rows a chunk holds at most. Big enough for vectorised kernels, small enough to bound memory.
+CHUNK_ROWS: Final = 131_072
+
+#: The roles we know by name. Roles are open: one that no detector knows is carried, not refused.
+KNOWN_ROLES: Final = (
+    "label",
+    "id",
+    "contributor",
+    "annotator",
+    "source",
+    "timestamp",
+    "slice",
+    "weight",
+    "feature",
+    "text",
+    "ignored",
+)
+
+
+class BatchKind(StrEnum):
+    """What the rows are for."""
+
+    TRAINING = "training"
+    VALIDATION = "validation"
+    PREDICTIONS = "predictions"
+    UPDATES = "updates"
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which columns play which role: an open mapping of role name to column names, in order."""
+
+    assigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def columns(self, role: str) -> tuple[str, ...]:
+        """All columns of a role, empty where nobody plays it."""
+        return self.assigned.get(role, ())
+
+    def first(self, role: str) -> str | None:
+        """The first column of a role, or None."""
+        columns = self.columns(role)
+        return columns[0] if columns else None
+
+    @property
+    def label(self) -> str | None:
+        """The column a model is trained to predict."""
+        return self.first("label")
+
+    @property
+    def contributor(self) -> str | None:
+        """The column that says who sent a row."""
+        return self.first("contributor")
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns a model is trained on."""
+        return self.columns("feature")
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """The columns that make two rows the same to a model: features, texts and the label.
+
+        Ids, contributors and times are left out: a copied row comes with a new id.
+        """
+        label = (self.label,) if self.label else ()
+        return (*self.features, *self.columns("text"), *label)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive rows of a batch; `start` is the position of the first one."""
+
+    start: int
+    data: pa.RecordBatch
+
+
+class Batch(Protocol):
+    """Re-readable rows whose bytes are pinned by `digest` (lowercase hex sha256)."""
+
+    @property
+    def kind(self) -> BatchKind: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def schema(self) -> pa.Schema: ...
+    @property
+    def roles(self) -> Roles: ...
+    @property
+    def rows(self) -> int: ...
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """The rows in order, projected to `columns`, at most `CHUNK_ROWS` at a time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TableBatch:
+    """A batch over an Arrow table that is in memory already: samples, drills, tests."""
+
+    table: pa.Table
+    roles: Roles
+    digest: str = "0" * 64
+    kind: BatchKind = BatchKind.TRAINING
+    chunk_rows: int = CHUNK_ROWS
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The table's schema."""
+        return self.table.schema
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return self.table.num_rows
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """See `Batch.chunks`."""
+        table = self.table.select(list(columns))
+        for start in range(0, table.num_rows, self.chunk_rows):
+            part = table.slice(start, self.chunk_rows).combine_chunks()
+            yield Chunk(start, part.to_batches()[0] if part.num_columns else _empty(part.num_rows))
+
+
+def _empty(rows: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
+
+
+def read_columns(batch: Batch, columns: Sequence[str]) -> pa.Table:
+    """The whole batch, projected to `columns`, as one table in memory."""
+    schema = pa.schema([batch.schema.field(name) for name in columns])
+    return pa.Table.from_batches([chunk.data for chunk in batch.chunks(columns)], schema=schema)
+
+
+def texts(batch: Batch, column: str) -> list[str | None]:
+    """A column of any type as text, None where it is missing: a label, a contributor."""
+    found: list[str | None] = []
+    for chunk in batch.chunks([column]):
+        found.extend(as_text(chunk.data.column(0)).to_pylist())
+    return found
+
+
+def as_text(column: pa.Array) -> pa.Array:
+    """Any flat column as strings; numbers as Arrow writes them."""
+    return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())

@@ -1,0 +1,222 @@
+"""`auditor audit`, `auditor gate`, `auditor demo`."""
+
+from __future__ import annotations
+
+import webbrowser
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from auditor.cli.common import (
+    Exit,
+    end_progress,
+    load_settings,
+    parse_roles,
+    progress,
+    show,
+    write_outputs,
+)
+
+if TYPE_CHECKING:
+    from auditor.config import Settings
+    from auditor.pipeline import Result
+
+
+class Form(StrEnum):
+    """What stdout carries."""
+
+    RICH = "rich"
+    PLAIN = "plain"
+    JSON = "json"
+    GITHUB = "github"
+
+
+class FailOn(StrEnum):
+    """From which verdict on the exit code says so."""
+
+    QUARANTINE = "quarantine"
+    REJECT = "reject"
+
+
+Data = Annotated[
+    list[str], typer.Argument(help="Files, folders or globs: Parquet, CSV, JSON Lines, Arrow.")
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Settings; default: auditor.yaml here.")
+]
+Label = Annotated[str | None, typer.Option(help="The label column; else it is inferred.")]
+Role = Annotated[
+    list[str] | None, typer.Option("--role", help="ROLE=COLUMN[,COLUMN]; may be repeated.")
+]
+BaselineDir = Annotated[Path | None, typer.Option("--baseline", help="Folder of a baseline.")]
+Suite = Annotated[
+    Path | None, typer.Option("--expectations", help="Great Expectations suite (JSON).")
+]
+Manifest = Annotated[
+    Path | None,
+    typer.Option("--manifest", help="Signed manifest; else NAME.manifest.dsse.json beside DATA."),
+]
+Format = Annotated[Form, typer.Option("--format", help="What is printed on stdout.")]
+Output = Annotated[
+    list[str] | None,
+    typer.Option("-o", "--output", help="FORMAT=PATH: html, md, json, sarif, junit, text."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+NoSamples = Annotated[bool, typer.Option("--no-samples", help="Leave cell values out of reports.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the HTML report in a browser.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(audit)
+    app.command()(gate)
+    app.command()(demo)
+
+
+def audit(
+    data: Data,
+    config: Config = None,
+    label: Label = None,
+    role: Role = None,
+    baseline: BaselineDir = None,
+    expectations: Suite = None,
+    manifest: Manifest = None,
+    fail_on: Annotated[
+        FailOn, typer.Option(help="`quarantine`: exit 10 when rows would be set aside.")
+    ] = FailOn.REJECT,
+    form: Format = Form.RICH,
+    output: Output = None,
+    no_samples: NoSamples = False,
+    quiet: Quiet = False,
+    open_report: Open = False,
+) -> None:
+    """Audit files and report. Needs nothing but the data; publishes nothing.
+
+    Exit 0 for ACCEPT and QUARANTINE (10 with --fail-on quarantine), 11 REJECT, 12 HOLD.
+    """
+    from auditor.model import Mode, Verdict
+
+    settings = _settings(config, label, role, baseline, expectations, no_samples)
+    result = _run(data, settings, Mode.AUDIT, manifest, quiet)
+    _tell(result, form, output, open_report)
+    codes = {Verdict.REJECT: Exit.REJECT, Verdict.HOLD: Exit.HOLD}
+    if fail_on == FailOn.QUARANTINE:
+        codes[Verdict.QUARANTINE] = Exit.QUARANTINE
+    raise typer.Exit(codes.get(result.verdict, Exit.OK))
+
+
+def gate(
+    data: Data,
+    config: Config = None,
+    baseline: BaselineDir = None,
+    manifest: Manifest = None,
+    observe: Annotated[
+        bool, typer.Option("--observe", help="Run everything, block and publish nothing, exit 0.")
+    ] = False,
+    form: Format = Form.RICH,
+    output: Output = None,
+    no_samples: NoSamples = False,
+    quiet: Quiet = False,
+    open_report: Open = False,
+) -> None:
+    """Audit by the policy in auditor.yaml; publish the clean split, sign and log the verdict.
+
+    Exit 0 ACCEPT, 10 QUARANTINE (0 with gate.fail_on: reject), 11 REJECT, 12 HOLD.
+    """
+    from auditor.errors import ConfigError
+    from auditor.model import Mode, Verdict
+
+    if config is None and not Path("auditor.yaml").is_file():
+        raise ConfigError("no auditor.yaml here; `auditor init DATA` writes one, or use --config")
+    settings = _settings(config, None, None, baseline, None, no_samples, strict=True)
+    result = _run(data, settings, Mode.OBSERVE if observe else Mode.GATE, manifest, quiet)
+    _tell(result, form, output, open_report)
+    codes = {
+        Verdict.ACCEPT: Exit.OK,
+        Verdict.QUARANTINE: Exit.OK if settings.gate.fail_on == "reject" else Exit.QUARANTINE,
+        Verdict.REJECT: Exit.REJECT,
+        Verdict.HOLD: Exit.HOLD,
+    }
+    raise typer.Exit(Exit.OK if observe else codes[result.verdict])
+
+
+def demo(
+    attack: Annotated[
+        list[str] | None, typer.Option("--attack", help="Plant only this; may be repeated.")
+    ] = None,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where to work; default: a new temporary folder.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Which rows are poisoned.")] = 7,
+    quiet: Quiet = False,
+    open_report: Open = False,
+) -> None:
+    """Poison bundled real data, gate it, and show what was found. Offline, under a minute."""
+    from auditor.demo import run_demo
+
+    outcome = run_demo(directory=directory, attacks=attack, seed=seed, progress=progress(quiet))
+    end_progress(quiet)
+    typer.echo(outcome.text, nl=False)
+    if open_report:
+        webbrowser.open(outcome.report.as_uri())
+    raise typer.Exit(Exit.OK if outcome.as_expected else Exit.INTERNAL)
+
+
+def _settings(
+    config: Path | None,
+    label: str | None,
+    role: list[str] | None,
+    baseline: Path | None,
+    expectations: Path | None,
+    no_samples: bool,
+    *,
+    strict: bool = False,
+) -> Settings:
+    settings = load_settings(config, strict=strict)
+    changes: dict[str, Any] = {}
+    roles = parse_roles(label, role or [])
+    if roles:
+        changes["roles"] = dict(settings.roles) | roles
+    if baseline:
+        changes["baseline"] = baseline
+    if expectations:
+        changes["expectations"] = expectations
+    if no_samples:
+        changes["outputs"] = settings.outputs.model_copy(update={"samples": False})
+    return settings.model_copy(update=changes)
+
+
+def _run(
+    data: list[str], settings: Settings, mode: Any, manifest: Path | None, quiet: bool
+) -> Result:
+    from auditor.errors import ConfigError
+    from auditor.pipeline import Job
+    from auditor.pipeline import audit as run_audit
+    from auditor.readers import resolve
+
+    if manifest is not None and not manifest.is_file():
+        raise ConfigError(f"{manifest}: no such manifest")
+    name = settings.name if settings.name != "batch" else Path(data[0]).name or data[0]
+    job = Job(
+        settings=settings,
+        mode=mode,
+        sources=resolve(data),
+        name=name,
+        manifest=manifest,
+        progress=progress(quiet),
+    )
+    try:
+        return run_audit(job)
+    finally:
+        end_progress(quiet)
+
+
+def _tell(result: Result, form: Form, outputs: list[str] | None, open_report: bool) -> None:
+    write_outputs(result.report, outputs or [])
+    show(result.report, form, result.folder)
+    for note in result.notes:
+        typer.echo(f"auditor: {note}", err=True)
+    if open_report:
+        webbrowser.open((result.folder / "report.html").resolve().as_uri())

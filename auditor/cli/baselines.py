@@ -1,0 +1,97 @@
+"""`auditor baseline build|show|diff`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from auditor.cli.audits import Config, Label, Quiet, Role
+from auditor.cli.common import end_progress, load_settings, parse_roles, progress
+
+if TYPE_CHECKING:
+    from auditor.baseline import Baseline
+
+_Folder = Annotated[Path, typer.Argument(help="Folder of a baseline.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    group.command()(build)
+    group.command()(show)
+    group.command()(diff)
+    app.add_typer(group, name="baseline", help="What is trusted: build it, look at it, compare.")
+
+
+def build(
+    data: Annotated[list[str] | None, typer.Argument(help="Trusted files.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="New folder for the baseline.")
+    ] = Path(".auditor/baseline"),
+    config: Config = None,
+    label: Label = None,
+    role: Role = None,
+    from_run: Annotated[
+        str | None, typer.Option(help="Use the rows that this run published (id, or latest).")
+    ] = None,
+    reviewed_by: Annotated[str | None, typer.Option(help="Who looked at that run.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why its rows can be trusted.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Build a baseline from trusted files, or from a reviewed run. It is immutable once built.
+
+    The thresholds of every rule are calibrated on it, and its false alarms are measured.
+    """
+    from auditor.errors import ConfigError
+    from auditor.trusting import build_from_files, build_from_run
+
+    settings = load_settings(config, files_must_exist=False)
+    roles = dict(settings.roles) | parse_roles(label, role or [])
+    settings = settings.model_copy(update={"roles": roles, "baseline": None})
+    if bool(data) == bool(from_run):
+        raise ConfigError("give trusted files, or --from-run RUN, and not both")
+    if from_run and not (reviewed_by and reason):
+        raise ConfigError("--from-run needs --reviewed-by NAME and --reason TEXT; both are logged")
+    say = progress(quiet)
+    if from_run:
+        built = build_from_run(
+            from_run, settings, output, str(reviewed_by), str(reason), progress=say
+        )
+    else:
+        built = build_from_files(data or [], settings, output, progress=say)
+    end_progress(quiet)
+    typer.echo(f"baseline {built.digest[:16]} in {output}")
+    _print(built)
+
+
+def show(folder: _Folder = Path(".auditor/baseline")) -> None:
+    """Say what a baseline holds and how often it would have raised a false alarm."""
+    from auditor import calibration
+
+    baseline = calibration.read(folder)
+    typer.echo(f"baseline {baseline.digest}\nbuilt {baseline.created_at}")
+    _print(baseline)
+
+
+def diff(old: _Folder, new: _Folder) -> None:
+    """Say what changed between two baselines."""
+    from auditor import calibration
+    from auditor.formats.escape import terminal
+
+    lines = calibration.difference(calibration.read(old), calibration.read(new))
+    typer.echo("\n".join(terminal(line) for line in lines) or "no difference")
+
+
+def _print(baseline: Baseline) -> None:
+    from auditor.assemble import false_alarms
+    from auditor.formats.escape import terminal
+
+    typer.echo(f"{baseline.rows} rows in {len(baseline.parts)} part(s)")
+    for role, columns in baseline.roles.assigned.items():
+        typer.echo(f"  {terminal(role)}: {terminal(', '.join(columns))}")
+    for name, count in sorted(baseline.labels.items(), key=lambda item: -item[1])[:20]:
+        typer.echo(f"  label {terminal(name)}: {count}")
+    typer.echo(f"calibrated: {', '.join(sorted(baseline.thresholds)) or 'no rule'}")
+    typer.echo(false_alarms(baseline))

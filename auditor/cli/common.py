@@ -1,0 +1,160 @@
+"""What the commands share: errors -> exit codes, progress, output."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from auditor.errors import AuditorError, LedgerError
+from auditor.formats.escape import terminal
+
+if TYPE_CHECKING:
+    from auditor.config import Settings
+    from auditor.model import Report
+
+#: Packages of the extras -> the extra that brings them.
+_EXTRAS: Final = {
+    "prefect": "flows",
+    "fastapi": "flows",
+    "sqlalchemy": "flows",
+    "auditor_flows": "flows",
+}
+
+
+class Exit(IntEnum):
+    """Exit codes; a tool error is never mistaken for a clean result, and never for a finding."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    QUARANTINE = 10
+    REJECT = 11
+    HOLD = 12
+    REFUSED = 13
+    INTERRUPTED = 130
+
+
+class Group(TyperGroup):
+    """The one place where an exception becomes a line on stderr and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            fail("interrupted; nothing was left half-written", Exit.INTERRUPTED)
+        except LedgerError as error:
+            fail(f"HOLD: {error}", Exit.HOLD)
+        except AuditorError as error:
+            fail(str(error), Exit.USAGE)
+        except ModuleNotFoundError as error:
+            fail(_missing(error), Exit.USAGE)
+        except BrokenPipeError:
+            # The reader of stdout went away (`| head`); that is its right.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(Exit.OK) from None
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            what = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+            fail(
+                f"HOLD: {what}; nothing is published, the next run logs this one as held"
+                if full
+                else what,
+                Exit.HOLD if full else Exit.INTERNAL,
+            )
+
+
+def fail(message: str, code: int) -> None:
+    """Print one safe line (more where the message has source lines) and leave."""
+    lines = [terminal(line, 1000) for line in message.splitlines()] or ["failed"]
+    typer.echo("\n".join([f"auditor: {lines[0]}", *lines[1:]]), err=True)
+    raise SystemExit(int(code))
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    package = (error.name or "").split(".")[0]
+    extra = _EXTRAS.get(package, "audit")
+    return f"this command needs {package}: install it with `pip install 'auditor[{extra}]'`"
+
+
+def progress(quiet: bool) -> Callable[[str], None] | None:
+    """Says what is going on: one changing line on a terminal, plain lines elsewhere, on stderr."""
+    if quiet:
+        return None
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return lambda text: typer.echo(f"auditor: {terminal(text)}", err=True)
+    return _same_line
+
+
+def _same_line(text: str) -> None:
+    sys.stderr.write(f"\r\x1b[2K{terminal(text, 78)}")
+    sys.stderr.flush()
+
+
+def end_progress(quiet: bool) -> None:
+    """Clear the changing line before the result is printed."""
+    if not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        sys.stderr.write("\r\x1b[2K")
+        sys.stderr.flush()
+
+
+def show(report: Report, form: str, folder: Path) -> None:
+    """Print a report on stdout: `rich`, `plain`, `json` or `github`."""
+    from auditor.formats import render, text
+
+    if form == "json":
+        typer.echo(render(report, "json"))
+        return
+    if form == "github":
+        typer.echo(render(report, "github"), nl=False)
+        return
+    colour = form == "rich" and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    typer.echo(text.render(report, colour=colour, report_path=str(folder / "report.html")), nl=False)
+
+
+def write_outputs(report: Report, outputs: list[str]) -> None:
+    """`-o fmt=path`, several in one run."""
+    from auditor.errors import ConfigError
+    from auditor.formats import render
+
+    for output in outputs:
+        form, separator, path = output.partition("=")
+        if not separator or not path:
+            raise ConfigError(f"-o {output}: write it as FORMAT=PATH, such as -o html=report.html")
+        Path(path).write_text(render(report, form), encoding="utf-8")
+
+
+def load_settings(
+    config: Path | None, *, strict: bool = False, files_must_exist: bool = True
+) -> Settings:
+    """Settings from `--config`, else `auditor.yaml` here, else the safe defaults."""
+    from auditor.config import load
+
+    if config is None and Path("auditor.yaml").is_file():
+        config = Path("auditor.yaml")
+    return load(
+        config, os.environ, strict_permissions=strict, files_must_exist=files_must_exist
+    )
+
+
+def parse_roles(label: str | None, given: list[str]) -> dict[str, tuple[str, ...]]:
+    """`--label` and `--role ROLE=COLUMN[,COLUMN]` as a mapping."""
+    from auditor.errors import ConfigError
+
+    roles: dict[str, tuple[str, ...]] = {}
+    for entry in given:
+        role, separator, columns = entry.partition("=")
+        if not separator or not columns:
+            raise ConfigError(f"--role {entry}: write it as ROLE=COLUMN[,COLUMN]")
+        roles[role] = (*roles.get(role, ()), *columns.split(","))
+    if label:
+        roles["label"] = (label,)
+    return roles

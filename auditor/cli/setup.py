@@ -1,0 +1,104 @@
+"""`auditor init`, `rules`, `schema`, `doctor`, `serve`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from auditor.cli.audits import Config, Label, Quiet, Role
+from auditor.cli.common import Exit, end_progress, parse_roles, progress
+
+
+class Schema(StrEnum):
+    """Which JSON Schema."""
+
+    CONFIG = "config"
+    REPORT = "report"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(init)
+    app.command()(rules)
+    app.command()(schema)
+    app.command()(doctor)
+    app.command()(serve)
+
+
+def init(
+    data: Annotated[list[str], typer.Argument(help="Trusted files to learn from.")],
+    name: Annotated[str | None, typer.Option(help="Name of the data set.")] = None,
+    label: Label = None,
+    role: Role = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write auditor.yaml, expectations/NAME.json and a CI snippet; say what was guessed."""
+    from auditor.initialising import write_project
+
+    lines = write_project(
+        data, name=name, roles=parse_roles(label, role or []), force=force, progress=progress(quiet)
+    )
+    end_progress(quiet)
+    typer.echo("\n".join(lines))
+
+
+def rules() -> None:
+    """List every rule: id, family, what it does by default, title."""
+    from auditor.pipeline import all_rules
+
+    for rule in all_rules().values():
+        typer.echo(f"{rule.id}  {rule.family:12} {rule.effect:11} {rule.title}")
+
+
+def schema(
+    which: Annotated[Schema, typer.Argument(help="config (auditor.yaml) or report.")] = (
+        Schema.CONFIG
+    ),
+) -> None:
+    """Print a JSON Schema, for editors and for readers of report.json."""
+    import json
+
+    if which == Schema.CONFIG:
+        from auditor.config import json_schema
+    else:
+        from auditor.formats.report_json import json_schema
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def doctor(
+    config: Config = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only what is wrong.")] = False,
+) -> None:
+    """Compare versions that must fit (Prefect, FastAPI, SQLAlchemy), sandbox, folders; how to mend."""
+    from auditor.doctor import examine
+
+    found = examine(config)
+    for one in found:
+        if one.ok and quiet:
+            continue
+        mark = "ok  " if one.ok else "BAD "
+        typer.echo(f"{mark} {one.name}: {one.found}" + ("" if one.ok else f" (wanted {one.wanted})"))
+        if not one.ok:
+            typer.echo(f"     mend: {one.mend}")
+    raise typer.Exit(Exit.OK if all(one.ok for one in found) else Exit.INTERNAL)
+
+
+def serve(
+    config: Config = None,
+    interval: Annotated[
+        int | None, typer.Option(help="Seconds between looks at the inbox.", min=1)
+    ] = None,
+    cron: Annotated[str | None, typer.Option(help="A cron line instead of an interval.")] = None,
+) -> None:
+    """Watch an inbox on a schedule, with Prefect (extra `flows`; needs a running Prefect server)."""
+    from auditor.errors import ConfigError
+
+    if interval is not None and cron is not None:
+        raise ConfigError("give --interval or --cron, not both")
+    from auditor_flows.serving import serve as run_server
+
+    run_server(config=config or Path("auditor.yaml"), interval=interval, cron=cron)

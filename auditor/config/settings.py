@@ -1,0 +1,212 @@
+"""Every setting, its type, its safe default and what it is for.
+
+The descriptions are read by people: `json_schema()` hands them to editors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from auditor.config.fields import (
+    Columns,
+    Count,
+    Function,
+    InPath,
+    Keys,
+    OutPath,
+    Role,
+    Share,
+    Size,
+    Variable,
+)
+from auditor.policy import Policy
+from auditor.readers import Limits
+
+# The rules are defined where they are applied; the settings only name them.
+_POLICY: Final = Policy()
+_LIMITS: Final = Limits()
+
+EffectName = Literal["note", "quarantine", "reject", "hold"]
+
+
+class Section(BaseModel):
+    """Strict: no unknown setting, no silent conversion, no later change."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class ManifestSettings(Section):
+    """Who may vouch for a batch."""
+
+    keys: dict[str, Keys] = Field(default_factory=dict)
+    """Source -> public keys that may sign its manifests: paths of .pub files, or hex."""
+    threshold: Count = 1
+    """How many of a source's keys must have signed."""
+    unsigned: Literal["note", "hold", "reject"] = "hold"
+    """What becomes of a batch without a usable signed manifest. note: published without the level
+    AUDITOR_PROVENANCE_VERIFIED. `audit` notes it in any case."""
+    path: OutPath | None = None
+    """The manifest, where it is not beside the batch as <batch>.manifest.dsse.json."""
+
+
+class DetectorSettings(BaseModel):
+    """One rule: whether it runs, and its own options."""
+
+    model_config = ConfigDict(
+        extra="allow", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+    enabled: bool = True
+    """Whether this rule runs."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is set besides `enabled`, as written."""
+        return dict(self.model_extra or {})
+
+
+class PolicyLimits(Section):
+    """Shares of 1 above which more than single rows is set aside."""
+
+    contributor_share: Share = _POLICY.contributor_share
+    """A contributor with a larger share of suspicious rows is set aside whole."""
+    source_share: Share = _POLICY.source_share
+    """A source with a larger share of suspicious rows is set aside whole."""
+    batch_share: Share = _POLICY.batch_share
+    """A batch with a larger share of rows to set aside is REJECTed."""
+    minimum_group: Count = _POLICY.minimum_group
+    """A contributor or source with fewer rows is never set aside whole."""
+
+
+class PolicySettings(Section):
+    """How findings become a verdict."""
+
+    alpha: float = Field(default=_POLICY.alpha, gt=0, le=0.5, allow_inf_nan=False)
+    """Accepted probability that a clean batch is not accepted, over all statistical rules."""
+    effects: dict[str, EffectName] = Field(default_factory=dict)
+    """Rule id -> what a finding of it does, where it differs from the rule's own effect."""
+    required: tuple[str, ...] = ()
+    """Rules that must have run, besides those that a baseline or a suite of expectations implies.
+    If one did not, the verdict is HOLD."""
+    limits: PolicyLimits = Field(default_factory=PolicyLimits)
+    """Shares above which senders, or the batch, are judged as a whole."""
+    broken_files: Literal["reject", "set_aside"] = "reject"
+    """What one file that cannot be used does: reject the batch, or be set aside by name."""
+
+
+class GateSettings(Section):
+    """How the verdict becomes an exit code."""
+
+    fail_on: Literal["quarantine", "reject"] = "quarantine"
+    """reject: a QUARANTINE verdict exits with 0, since its clean rows are published."""
+
+
+class LimitSettings(Section):
+    """Upper bounds for one batch; a batch above one of them is refused with code LIMIT."""
+
+    files: Count = _LIMITS.files
+    """Number of files."""
+    bytes: Size = _LIMITS.bytes
+    """Size of all files as received."""
+    rows: Count = _LIMITS.rows
+    """Rows of all files."""
+    columns: Count = _LIMITS.columns
+    """Columns of a file."""
+    decoded_bytes: Size = _LIMITS.decoded_bytes
+    """Size of all rows in memory, or of the text after decompression."""
+    expansion: Count = _LIMITS.expansion
+    """Decoded bytes for each received byte of a file, above a floor of 256 MiB."""
+    memory: Size = _LIMITS.memory
+    """Address space of the parsing process."""
+    cpu_seconds: Count = _LIMITS.cpu_seconds
+    """Processor time of the parsing process."""
+    seconds: Count = _LIMITS.seconds
+    """Wall time of the parsing process."""
+    cell_bytes: Size = _LIMITS.cell_bytes
+    """Size of one text cell."""
+
+    def as_limits(self) -> Limits:
+        """The same as the readers take them."""
+        return Limits(**self.model_dump())
+
+
+class OutputSettings(Section):
+    """Where results go. The first three folders must not lie in one another."""
+
+    runs: OutPath = Path(".auditor/runs")
+    """Evidence of each run: reports, findings, attestation."""
+    publish_to: OutPath = Path(".auditor/published")
+    """Accepted rows; what a training job reads."""
+    quarantine_to: OutPath = Path(".auditor/quarantine")
+    """Rows set aside; only the owner may enter."""
+    ledger: OutPath = Path(".auditor/ledger.db")
+    """The append-only log of what was decided. A local file system: it needs locks that work."""
+    site_key: OutPath = Path(".auditor/site.key")
+    """The site's secret for keyed hashes, made at first use."""
+    samples: bool = True
+    """Whether reports show values of suspicious rows."""
+
+
+class SigningSettings(Section):
+    """What the attestation is signed with."""
+
+    key: InPath | None = None
+    """The private key (PEM, mode 0600). None: attestations are unsigned, and say so."""
+    passphrase_env: Variable | None = None
+    """The environment variable that holds the key's passphrase; never the passphrase itself."""
+    verifier: str = Field(default="https://auditor.example/gate/local", min_length=1)
+    """The URI of this gate; training jobs name the gates they trust by it."""
+
+
+class FlowSettings(Section):
+    """What the scheduled flows watch and start."""
+
+    inbox: InPath | None = None
+    """The folder that batches arrive in."""
+    settle_seconds: Count = 60
+    """An unsigned batch is complete once its listing has not changed for so long."""
+    training: Function | None = None
+    """Called with the published path and its digest after the gate, as "module:function"."""
+
+
+class Settings(Section):
+    """The settings of auditor.yaml."""
+
+    name: str = Field(default="batch", min_length=1, max_length=200)
+    """The data set's name, used in reports and attestations."""
+    roles: dict[Role, Columns] = Field(default_factory=dict)
+    """Role -> its column or columns (label, id, contributor, timestamp, feature, ...). Roles that
+    are not set are inferred, and the report says how."""
+    baseline: InPath | None = None
+    """What was trusted before, made by `auditor baseline build`."""
+    expectations: InPath | None = None
+    """A suite of expectations (JSON), made by `auditor init`."""
+    manifest: ManifestSettings = Field(default_factory=ManifestSettings)
+    """Who may vouch for a batch."""
+    detectors: dict[str, DetectorSettings] = Field(default_factory=dict)
+    """Rule id -> whether it runs, and its own options."""
+    policy: PolicySettings = Field(default_factory=PolicySettings)
+    """How findings become a verdict."""
+    gate: GateSettings = Field(default_factory=GateSettings)
+    """How the verdict becomes an exit code."""
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    """Upper bounds for one batch."""
+    outputs: OutputSettings = Field(default_factory=OutputSettings)
+    """Where results go."""
+    signing: SigningSettings = Field(default_factory=SigningSettings)
+    """What the attestation is signed with."""
+    flows: FlowSettings = Field(default_factory=FlowSettings)
+    """What the scheduled flows watch and start."""
+
+    def enabled(self, rule: str) -> bool:
+        """Whether a rule runs: yes, unless it is switched off under `detectors`."""
+        return rule not in self.detectors or self.detectors[rule].enabled

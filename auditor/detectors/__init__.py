@@ -1,0 +1,26 @@
+"""One poisoning signal per file. `DETECTORS` is the whole list, in the order of the report.
+
+An explicit tuple: greppable, ordered, typed. No installed stranger can join a security gate.
+Importing this package is light; what a detector needs is imported when it runs.
+"""
+
+from typing import Final
+
+from auditor.context import Detector
+from auditor.detectors.conflicting_labels import ConflictingLabels
+from auditor.detectors.exact_duplicates import ExactDuplicates
+from auditor.detectors.known_rows import KnownRows
+from auditor.detectors.label_consistency import LabelConsistency
+from auditor.detectors.outliers import Outliers
+from auditor.detectors.quality import Quality
+from auditor.detectors.shared_rows import SharedRows
+
+DETECTORS: Final[tuple[type[Detector], ...]] = (
+    Quality,
+    ExactDuplicates,
+    KnownRows,
+    ConflictingLabels,
+    SharedRows,
+    LabelConsistency,
+    Outliers,
+)

@@ -1,0 +1,140 @@
+"""Equal features, other label (attacks: conflicting copies, privacy poisoning by mislabelled copies).
+
+Shows as rows whose features equal those of another row of the batch, or of a trusted row, while the
+label differs, beyond the rate at which trusted rows contradict each other. The row that the
+baseline holds stays, else the oldest of the family. Misses copies with a changed feature.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.baseline import Baseline
+from auditor.batch import Batch, texts
+from auditor.context import Context
+from auditor.copies import Families, Rows, content_columns, equal_rows, group_keys, mixed
+from auditor.errors import Unavailable
+from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
+from auditor.rowhash import Words
+from auditor.statistics import excess_tail
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """No settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictingLabels:
+    """AUD-D003."""
+
+    baseline: Baseline | None
+    site_key: bytes
+
+    options: ClassVar[type] = Options
+    rule: ClassVar[Rule] = Rule(
+        id="AUD-D003",
+        family=Family.DUPLICATION,
+        title="Conflicting labels on equal features",
+        severity=Severity.HIGH,
+        effect=Effect.QUARANTINE,
+        attacks=("conflicting-copy",),
+        references=("Northcutt et al. 2021, Confident learning", "ATLAS AML.T0020"),
+    )
+
+    @classmethod
+    def load(cls, context: Context) -> ConflictingLabels:
+        """Without a baseline conflicts inside the batch are still found, as a note."""
+        return cls(context.baseline, context.site_key)
+
+    def scan(self, batch: Batch) -> Outcome:
+        """One finding for conflicts inside the batch, one for conflicts with trusted rows."""
+        label = batch.roles.label
+        if label is None:
+            raise Unavailable("no label role")
+        columns = [c for c in content_columns(batch, self.baseline) if c != label]
+        if not columns:
+            raise Unavailable("no feature or text column")
+        labels = np.array(texts(batch, label), dtype=object)
+        families = equal_rows(batch, columns, self.site_key)
+        found = []
+        contradicting = self._against_baseline(families.keys, labels)
+        inside = _inside(families, labels, contradicting)
+        if len(inside):
+            found.append(self._inside_finding(inside, batch.rows))
+        if contradicting.any():
+            found.append(self._trusted_finding(np.flatnonzero(contradicting), batch.rows))
+        return Outcome(rule=self.rule.id, findings=tuple(found))
+
+    def _against_baseline(self, keys: Words, labels: npt.NDArray[np.object_]) -> Mask:
+        """Rows whose features a trusted row has, but never with this label: bool[n]."""
+        contradicting = np.zeros(len(keys), dtype=bool)
+        if self.baseline is None:
+            return contradicting
+        index = self.baseline.key_index(features_only=True)
+        trusted = self.baseline.trusted_texts("label")
+        start, stop = index.spans(keys)
+        for row in np.flatnonzero(stop > start):
+            equals = trusted[index.order[start[row] : stop[row]]]
+            contradicting[row] = labels[row] not in set(equals)
+        return contradicting
+
+    def _inside_finding(self, rows: Rows, total: int) -> Finding:
+        known, base = self._trusted_conflicts()
+        return Finding(
+            rule=self.rule.id,
+            severity=self.rule.severity,
+            message=f"{len(rows)} rows repeat the features of an older row with another label",
+            p_value=self._tail(rows, total) if base else None,
+            evidence={"conflicting_rows": len(rows), "trusted_conflicts": known},
+            rows=row_table(rows, 0.95),
+            calibrated=base > 0,
+        )
+
+    def _trusted_finding(self, rows: Rows, total: int) -> Finding:
+        known, _ = self._trusted_conflicts()
+        return Finding(
+            rule=self.rule.id,
+            severity=self.rule.severity,
+            message=f"{len(rows)} rows have the features of a trusted row and another label",
+            p_value=self._tail(rows, total),
+            evidence={"conflicting_rows": len(rows), "trusted_conflicts": known},
+            rows=row_table(rows, 0.98),
+        )
+
+    def _tail(self, rows: Rows, total: int) -> float:
+        """Doubled, because conflicts are counted inside the batch and against trusted rows."""
+        known, base = self._trusted_conflicts()
+        return min(1.0, 2.0 * excess_tail(len(rows), total, known, base))
+
+    def _trusted_conflicts(self) -> tuple[int, int]:
+        """Trusted rows that contradict another trusted row, and trusted rows in all."""
+        if self.baseline is None:
+            return 0, 0
+        return _conflicts(self.baseline), self.baseline.keys.num_rows
+
+
+def _conflicts(baseline: Baseline) -> int:
+    """Trusted rows in families of equal features that hold more than one label."""
+    rows, group = group_keys(baseline.row_keys(features_only=True))
+    return int(mixed(group, baseline.trusted_texts("label")[rows]).sum())
+
+
+def _inside(families: Families, labels: npt.NDArray[np.object_], contradicting: Mask) -> Rows:
+    """Rows whose label differs from the oldest uncontradicted row of their family: int64[k]."""
+    keep: dict[int, object] = {}
+    for row, number in zip(families.rows.tolist(), families.family.tolist(), strict=True):
+        if not contradicting[row]:
+            keep.setdefault(number, labels[row])
+    differing = [
+        row
+        for row, number in zip(families.rows.tolist(), families.family.tolist(), strict=True)
+        if number in keep and labels[row] != keep[number] and not contradicting[row]
+    ]
+    return np.array(sorted(differing), dtype=np.int64)

@@ -1,0 +1,381 @@
+"""Labels that the features speak against (attacks: random and targeted flips, injected wrong labels).
+
+Probabilities come from a model fitted on trusted rows (a model of the batch would learn the
+poison); without a baseline they are out-of-fold, grouped by contributor. A row's score is the
+normalised margin against its label. The claim is about groups: a class, or a contributor, has more
+rows beyond a trusted quantile than its size explains. Misses flips near the decision boundary,
+backdoors (their rows look clean), and any flip where the features carry no signal.
+
+Northcutt, Jiang, Chuang 2021 (Confident learning); the joint is computed by cleanlab.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from auditor.baseline import Baseline
+from auditor.batch import Batch, Roles, as_text, read_columns, texts
+from auditor.context import Context
+from auditor.errors import Unavailable
+from auditor.features import Encoder
+from auditor.label_model import Classes, Codes, LabelModel, Scores, doubt, fit, out_of_fold
+from auditor.model import (
+    Effect,
+    Family,
+    Finding,
+    Outcome,
+    Rule,
+    Scalar,
+    Severity,
+    ranking_table,
+    row_table,
+)
+from auditor.tails import Excess, Reference, dispersion_between, excess_groups
+
+#: More distinct values than this in a real-valued label make it a target to regress on.
+CONTINUOUS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of AUD-L001.
+
+    `model`: which classifier. `levels`: trusted quantiles at which mass is compared.
+    `minimum_group`: a contributor with fewer rows is not judged by itself. `report_level`:
+    corrected p-value below which a group becomes a finding (the policy decides on its own budget).
+    """
+
+    model: Literal["logistic", "hist_gradient_boosting"] = "logistic"
+    levels: tuple[float, ...] = (0.9, 0.95, 0.99)
+    minimum_group: int = 10
+    report_level: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Every row's class code int64[n], probabilities float64[n, classes], tail float64[n]."""
+
+    classes: Classes
+    codes: Codes
+    probabilities: Scores
+    tails: Scores
+    trusted: Mapping[str, int]
+    unseen: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """What the baseline gives: encoder, fitted model, score quantiles by class, dispersion."""
+
+    classes: Classes
+    encoder: Encoder
+    model: LabelModel
+    references: tuple[Reference, ...]
+    dispersion: float
+
+    @classmethod
+    def fit(cls, baseline: Baseline, settings: Options, seed: int) -> Trusted:
+        """Refit on the baseline's sample, deterministically; thresholds are the stored ones."""
+        stored = baseline.thresholds.get(LabelConsistency.rule.id)
+        if not stored:
+            raise Unavailable("the baseline holds no thresholds for it; build it again")
+        labels, _ = _columns(baseline.sample, baseline.roles)
+        classes = Classes(tuple(stored["classes"]))
+        encoder = Encoder.fit(baseline.sample, baseline.roles.features)
+        matrix, codes = encoder.transform(baseline.sample), classes.codes(labels)
+        model = fit(matrix, codes, len(classes.names), model=settings.model, seed=seed)
+        references = tuple(Reference.from_json(value) for value in stored["references"])
+        return cls(classes, encoder, model, references, float(stored["dispersion"]))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelConsistency:
+    """AUD-L001."""
+
+    trusted: Trusted | None
+    settings: Options
+    seed: int
+
+    options: ClassVar[type] = Options
+    rule: ClassVar[Rule] = Rule(
+        id="AUD-L001",
+        family=Family.LABEL,
+        title="Labels that contradict the features",
+        severity=Severity.HIGH,
+        effect=Effect.QUARANTINE,
+        attacks=("label-flip", "targeted-flip", "injection"),
+        references=("Northcutt et al. 2021, Confident learning", "ATLAS AML.T0020"),
+        minimum_rows=50,
+    )
+
+    @classmethod
+    def load(cls, context: Context) -> LabelConsistency:
+        """Works with and without a baseline; without one only contributors can be judged."""
+        settings, baseline = context.options(cls.rule.id, Options), context.baseline
+        trusted = Trusted.fit(baseline, settings, context.seed) if baseline else None
+        return cls(trusted, settings, context.seed)
+
+    @classmethod
+    def calibrate(
+        cls, sample: pa.Table, roles: Roles, settings: Options, seed: int
+    ) -> dict[str, Any]:
+        """Out-of-fold score quantiles of trusted rows by class, and how contributors differ."""
+        labels, groups = _columns(sample, roles)
+        classes = _judged(sample.schema, roles, labels)
+        codes = classes.codes(labels)
+        encoder = Encoder.fit(sample, roles.features)
+        probabilities = out_of_fold(
+            encoder.transform(sample), codes, len(classes.names),
+            model=settings.model, seed=seed, groups=groups,
+        )  # fmt: skip
+        scores = doubt(probabilities, codes)
+        references = [Reference.of(scores[codes == i]) for i in range(len(classes.names))]
+        tails = _tails(scores, codes, references)
+        senders = _by_value(groups, codes, settings.minimum_group)
+        return {
+            "classes": list(classes.names),
+            "references": [reference.to_json() for reference in references],
+            "dispersion": dispersion_between(senders, tails, settings.levels[0]),
+        }
+
+    def scan(self, batch: Batch) -> Outcome:
+        """Findings by class and by contributor, and the ranking of doubtful rows."""
+        if batch.roles.label is None:
+            raise Unavailable("no label role")
+        if batch.rows < self.rule.minimum_rows:
+            raise Unavailable(f"needs at least {self.rule.minimum_rows} rows, has {batch.rows}")
+        scored = _apply(self.trusted, batch) if self.trusted else self._within(batch)
+        findings = [*self._notes(scored, batch.roles.label)]
+        if self.trusted is not None:
+            findings += self._by_class(scored)
+        findings += self._by_contributor(batch, scored)
+        worst = np.argsort(scored.tails, kind="stable")[: max(10, batch.rows // 20)]
+        worst = worst[scored.tails[worst] < 0.2]
+        ranking = ranking_table(worst, scored.tails[worst])
+        return Outcome(rule=self.rule.id, findings=tuple(findings), ranking=ranking)
+
+    def _within(self, batch: Batch) -> Scored:
+        """No baseline: the other folds stand in; tails are relative to the batch itself."""
+        label, sender = str(batch.roles.label), batch.roles.contributor
+        labels = texts(batch, label)
+        classes = _judged(batch.schema, batch.roles, labels)
+        codes = classes.codes(labels)
+        table = read_columns(batch, batch.roles.features)
+        matrix = Encoder.fit(table, batch.roles.features).transform(table)
+        groups = texts(batch, sender) if sender else None
+        probabilities = out_of_fold(
+            matrix, codes, len(classes.names),
+            model=self.settings.model, seed=self.seed, groups=groups,
+        )  # fmt: skip
+        scores = doubt(probabilities, codes)
+        references = [Reference.of(scores[codes == i]) for i in range(len(classes.names))]
+        return _scored(classes, labels, codes, probabilities, references)
+
+    def _notes(self, scored: Scored, label: str) -> list[Finding]:
+        texts_counts = (
+            (scored.missing, "have no label", {"code": "LABEL_MISSING"}),
+            (scored.unseen, "carry a label too rare or new to judge", {"code": "LABEL_UNSEEN"}),
+        )
+        return [
+            Finding(
+                rule=self.rule.id,
+                severity=Severity.LOW,
+                message=f"{count} rows {what} in column {label!r}",
+                evidence=evidence,
+                calibrated=False,
+            )
+            for count, what, evidence in texts_counts
+            if count
+        ]
+
+    def _by_class(self, scored: Scored) -> list[Finding]:
+        groups = {
+            name: np.flatnonzero(scored.codes == i) for i, name in enumerate(scored.classes.names)
+        }
+        groups = {name: rows for name, rows in groups.items() if len(rows)}
+        found = excess_groups(groups, scored.tails, self.settings.levels, trusted=scored.trusted)
+        return [
+            self._finding(
+                excess,
+                scored,
+                f"label {excess.group!r}: {len(excess.rows)} of {excess.total} rows contradict "
+                f"their features, {excess.expected:.1f} expected",
+                {"label": excess.group} | _looks_like(scored, excess.rows),
+            )
+            for excess in found
+            if excess.p_value <= self.settings.report_level
+        ]
+
+    def _by_contributor(self, batch: Batch, scored: Scored) -> list[Finding]:
+        if batch.roles.contributor is None:
+            return []
+        senders = texts(batch, batch.roles.contributor)
+        groups = _by_value(senders, scored.codes, self.settings.minimum_group)
+        if len(groups) < 3 and self.trusted is None:
+            return []  # too few others to stand in for a baseline
+        found = excess_groups(
+            groups,
+            scored.tails,
+            self.settings.levels,
+            trusted=dict.fromkeys(groups, sum(scored.trusted.values())),
+            slack=1.5,
+            dispersion=self._dispersion(groups, scored),
+        )
+        return [
+            self._finding(
+                excess,
+                scored,
+                f"contributor {excess.group!r}: {len(excess.rows)} of {excess.total} rows have a "
+                f"label that contradicts their features, {excess.expected:.1f} expected",
+                {"contributor": excess.group} | _looks_like(scored, excess.rows),
+            )
+            for excess in found
+            if excess.p_value <= self.settings.report_level
+        ]
+
+    def _dispersion(self, groups: Mapping[str, Codes], scored: Scored) -> float:
+        """How much honest contributors differ: from the baseline, else from the calmer half."""
+        if self.trusted is not None and self.trusted.dispersion:
+            return max(0.02, self.trusted.dispersion)
+        level = self.settings.levels[0]
+        share = {n: float(np.mean(scored.tails[r] <= 1 - level)) for n, r in groups.items()}
+        calm = sorted(share, key=share.__getitem__)[: max(3, (3 * len(share)) // 4)]
+        return max(0.05, dispersion_between({n: groups[n] for n in calm}, scored.tails, level))
+
+    def _finding(
+        self, excess: Excess, scored: Scored, message: str, evidence: dict[str, Scalar]
+    ) -> Finding:
+        return Finding(
+            rule=self.rule.id,
+            severity=self.rule.severity,
+            message=message,
+            # Doubled: classes and contributors are two sets of groups, each corrected by itself.
+            p_value=min(1.0, 2.0 * excess.p_value),
+            evidence=evidence
+            | {
+                "rows_beyond": len(excess.rows),
+                "rows_in_group": excess.total,
+                "expected": round(excess.expected, 2),
+                "estimated_bad": max(0, round(len(excess.rows) - excess.expected)),
+                "level": excess.level,
+            },
+            rows=row_table(excess.rows, 1.0 - scored.tails[excess.rows]),
+        )
+
+
+def _apply(trusted: Trusted, batch: Batch) -> Scored:
+    """Score every row of the batch against what was trusted, chunk by chunk."""
+    missing = [c for c in trusted.encoder.names if c not in batch.schema.names]
+    if missing:
+        raise Unavailable(f"columns of the baseline are missing: {', '.join(missing[:5])}")
+    label = str(batch.roles.label)
+    codes, rows = [], []
+    labels: list[str | None] = []
+    for chunk in batch.chunks([*dict.fromkeys((*trusted.encoder.names, label))]):
+        found = as_text(chunk.data.column(label)).to_pylist()
+        labels += found
+        codes.append(trusted.classes.codes(found))
+        rows.append(trusted.model.probabilities(trusted.encoder.transform(chunk.data)))
+    code, probabilities = np.concatenate(codes), np.concatenate(rows)
+    return _scored(trusted.classes, labels, code, probabilities, trusted.references)
+
+
+def _scored(
+    classes: Classes,
+    labels: Sequence[str | None],
+    codes: Codes,
+    probabilities: Scores,
+    references: Sequence[Reference],
+) -> Scored:
+    missing = sum(x is None for x in labels)
+    return Scored(
+        classes=classes,
+        codes=codes,
+        probabilities=probabilities,
+        tails=_tails(doubt(probabilities, codes), codes, references),
+        trusted={name: references[i].count for i, name in enumerate(classes.names)},
+        unseen=int((codes < 0).sum()) - missing,
+        missing=missing,
+    )
+
+
+def _columns(sample: pa.Table, roles: Roles) -> tuple[list[str | None], list[str | None] | None]:
+    """Labels and contributors (None without that role) of a table, as text."""
+    if roles.label is None:
+        raise Unavailable("no label role")
+    labels = as_text(sample.column(roles.label)).to_pylist()
+    sender = roles.contributor
+    return labels, as_text(sample.column(sender)).to_pylist() if sender else None
+
+
+def _judged(schema: pa.Schema, roles: Roles, labels: list[str | None]) -> Classes:
+    """The classes to model.
+
+    Raises:
+        Unavailable: a real-valued target, or fewer than two classes with enough rows.
+    """
+    label = str(roles.label)
+    if pa.types.is_floating(schema.field(label).type) and len(set(labels)) > CONTINUOUS:
+        raise Unavailable(f"label {label!r} is a real number; this rule needs classes")
+    classes = Classes.of(labels)
+    if len(classes.names) < 2:
+        raise Unavailable(f"label {label!r} has fewer than two classes with 10 rows")
+    return classes
+
+
+def _tails(scores: Scores, codes: Codes, references: Sequence[Reference]) -> Scores:
+    """Share of trusted rows of the same class with at least this score: float64[n]."""
+    tails = np.ones(len(scores))
+    for code, reference in enumerate(references):
+        mine = codes == code
+        tails[mine] = reference.tail(scores[mine])
+    return tails
+
+
+def _by_value(values: list[str | None] | None, codes: Codes, minimum: int) -> dict[str, Codes]:
+    """Positions of the judged rows of each value that has enough of them."""
+    if values is None:
+        return {}
+    text: npt.NDArray[np.str_] = np.array([x or "" for x in values], dtype=np.str_)
+    names, number = np.unique(text, return_inverse=True)
+    order = np.argsort(number, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(number))[:-1])
+    judged = {str(n): part[codes[part] >= 0] for n, part in zip(names, parts, strict=True)}
+    return {name: rows for name, rows in judged.items() if name and len(rows) >= minimum}
+
+
+def _looks_like(scored: Scored, rows: Codes) -> dict[str, Scalar]:
+    """What the features say instead, and cleanlab's count of confidently wrong rows."""
+    if not len(rows):
+        return {}
+    predicted = scored.probabilities[rows].argmax(axis=1)
+    common = int(np.bincount(predicted).argmax())
+    return {
+        "looks_like": scored.classes.names[common],
+        "confidently_wrong": _confidently_wrong(scored, rows),
+    }
+
+
+def _confidently_wrong(scored: Scored, rows: Codes) -> int:
+    """Off-diagonal mass of the confident joint over the rows of these labels."""
+    from cleanlab.count import compute_confident_joint
+
+    known = np.flatnonzero(scored.codes >= 0)
+    if len(np.unique(scored.codes[known])) < len(scored.classes.names):
+        return 0  # the joint is defined only where every class occurs
+    joint, off = compute_confident_joint(
+        scored.codes[known],
+        scored.probabilities[known],
+        calibrate=False,
+        return_indices_of_off_diagonals=True,
+    )
+    del joint
+    wrong = known[np.asarray(off, dtype=np.int64)]
+    return int(np.isin(wrong, rows).sum())

@@ -1,0 +1,24 @@
+"""The ledger: an append-only log of what was decided, by whom and when.
+
+It is tamper-evident against edits of single entries. Without a copy kept elsewhere it is not
+evident that somebody restored an old backup or rewrote it as a whole.
+"""
+
+from auditor.ledger.events import EVENTS, MAX_BODY, Event, Via, leaf_hash
+from auditor.ledger.faults import Conflict, LedgerFull, LedgerTampered
+from auditor.ledger.log import ANY, NONE_YET, Entry, Ledger
+
+__all__ = [
+    "ANY",
+    "EVENTS",
+    "MAX_BODY",
+    "NONE_YET",
+    "Conflict",
+    "Entry",
+    "Event",
+    "Ledger",
+    "LedgerFull",
+    "LedgerTampered",
+    "Via",
+    "leaf_hash",
+]

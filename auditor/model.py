@@ -1,0 +1,351 @@
+"""The nouns: Rule, Severity, Effect, Finding, Outcome, Verdict, Report.
+
+Plain frozen values without behaviour beyond what keeps them consistent. Rows are columns of an
+Arrow table, never one object each; a row is its 0-based position in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import pyarrow as pa
+
+Scalar = str | int | float | bool | None
+
+#: Columns of `Finding.rows`: position in the batch and how bad it looks (1 = worst).
+ROWS: Final = pa.schema([("row", pa.int64()), ("suspicion", pa.float32())])
+#: Columns of `Outcome.ranking`: position in the batch and its tail probability on clean data.
+RANKING: Final = pa.schema([("row", pa.int64()), ("tail", pa.float64())])
+
+#: Attacks by their names in the literature -> what is done to the data. A rule names those it is
+#: built to see; the report lists the others as not covered.
+ATTACKS: Final[Mapping[str, str]] = {
+    "label-flip": "labels changed at random",
+    "targeted-flip": "labels of one class or subpopulation changed to another class",
+    "boundary-flip": "labels changed near the decision boundary",
+    "injection": "rows of new or Sybil contributors with the wrong label",
+    "exact-copy": "existing rows repeated to raise their weight",
+    "conflicting-copy": "existing rows repeated with another label",
+    "near-copy": "existing rows repeated with small changes",
+    "backdoor": "a rare combination of values paired with the attacker's label",
+    "clean-label": "a trigger placed only on rows that already carry the target label",
+    "perturbation": "values shifted, scaled or replaced by noise",
+    "out-of-range": "values outside what the column can hold",
+    "concentrated": "a few strong points repeated inside the normal range",
+    "regression": "targets pushed to the bounds",
+    "bias": "the label rate of a group changed while the totals stay",
+    "low-and-slow": "a little poison in each of many batches",
+    "omission": "rows of a class or group left out",
+    "replay": "rows or batches sent a second time",
+    "tampering": "files changed, added, removed or renamed after they were declared",
+    "forgery": "a batch from someone who may not speak for the source",
+    "schema-smuggling": "columns or types that were not agreed",
+}
+
+
+class Severity(StrEnum):
+    """How much harm a true finding would mean."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Family(StrEnum):
+    """Rules that share one error budget (STATISTICAL), or whose claims are certain (the others)."""
+
+    INTEGRITY = "integrity"
+    PROVENANCE = "provenance"
+    QUALITY = "quality"
+    DUPLICATION = "duplication"
+    LABEL = "label"
+    FEATURE = "feature"
+    POLICY = "policy"
+
+
+#: Families whose findings carry a p-value and split the batch's error budget.
+STATISTICAL: Final = frozenset({Family.DUPLICATION, Family.LABEL, Family.FEATURE})
+
+
+class Effect(StrEnum):
+    """What the policy does with a finding of a rule."""
+
+    NOTE = "note"
+    QUARANTINE = "quarantine"
+    REJECT = "reject"
+    HOLD = "hold"
+
+
+class Verdict(StrEnum):
+    """What happens to the batch.
+
+    ACCEPT: every row is published. QUARANTINE: some rows are set aside, the rest is published.
+    REJECT: nothing is published; the batch is not what it claims to be, or too much of it is bad.
+    HOLD: the audit is incomplete, nothing is published; the same bytes may be audited again.
+    """
+
+    ACCEPT = "ACCEPT"
+    QUARANTINE = "QUARANTINE"
+    REJECT = "REJECT"
+    HOLD = "HOLD"
+
+
+class Mode(StrEnum):
+    """How the run was started: `audit` and `gate` as the commands; `observe` blocks nothing."""
+
+    AUDIT = "audit"
+    GATE = "gate"
+    OBSERVE = "observe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What is looked for.
+
+    `effect` is the default that a policy may override. `row_local`: a row scores the same alone
+    or in a crowd. `order_free`: the row order of the batch does not matter. `minimum_rows`: below
+    that the detector says so instead of guessing.
+    """
+
+    id: str
+    family: Family
+    title: str
+    severity: Severity
+    effect: Effect
+    attacks: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    row_local: bool = False
+    order_free: bool = True
+    minimum_rows: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse an attack name that is not in `ATTACKS`, so that coverage cannot be misspelt."""
+        unknown = set(self.attacks) - set(ATTACKS)
+        if unknown:
+            raise ValueError(f"{self.id}: unknown attacks {sorted(unknown)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One claim about a set of rows, or about the whole batch (`rows=None`).
+
+    `p_value` is already corrected for the groups that the rule itself compared; None means the
+    claim is certain. `calibrated=False`: no baseline gave the clean rate, so the policy only
+    notes it. `rows` has the schema `ROWS`.
+    """
+
+    rule: str
+    severity: Severity
+    message: str
+    p_value: float | None = None
+    evidence: Mapping[str, Scalar] = field(default_factory=dict)
+    rows: pa.Table | None = None
+    calibrated: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse row tables of another shape, where the mistake is made."""
+        if self.rows is not None and self.rows.schema != ROWS:
+            raise ValueError(f"{self.rule}: rows must have the schema {ROWS}, not {self.rows.schema}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a detector has to say: ran, skipped (with the reason) or failed (with the error)."""
+
+    rule: str
+    findings: tuple[Finding, ...] = ()
+    ranking: pa.Table | None = None
+    skipped: str | None = None
+    failed: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def status(self) -> str:
+        """`ran`, `skipped` or `failed`."""
+        return "failed" if self.failed else "skipped" if self.skipped else "ran"
+
+
+# --- the report: plain values only, so that JSON is a direct image of it ----------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """One input file as it was received. `sha256` is lowercase hex, `size` is in bytes."""
+
+    name: str
+    sha256: str
+    size: int
+    rows: int
+    format: str
+    notes: tuple[str, ...] = ()
+    refused: str | None = None  # the code, where this file was set aside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleRecord:
+    """Which columns play a role, and why we think so."""
+
+    role: str
+    columns: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleRecord:
+    """What became of one rule in this run."""
+
+    id: str
+    title: str
+    family: str
+    status: str  # ran | skipped | failed
+    reason: str
+    effect: str
+    required: bool
+    findings: int
+    seconds: float
+    attacks: tuple[str, ...] = ()  # names from ATTACKS that the rule is built to see
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A few rows of a finding for a person to judge. `values` holds hostile text as it came."""
+
+    row: int
+    file: str
+    file_row: int
+    id: str
+    suspicion: float
+    values: Mapping[str, Scalar]
+    neighbours: tuple[Mapping[str, Scalar], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingRecord:
+    """A finding as decided: `effect` is what the policy made of it, `reason` why."""
+
+    id: str
+    rule: str
+    title: str
+    family: str
+    severity: str
+    effect: str
+    reason: str
+    message: str
+    p_value: float | None
+    rows: int | None
+    evidence: Mapping[str, Scalar]
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContributorRecord:
+    """One bar of the plot "suspicion by contributor"."""
+
+    contributor: str
+    rows: int
+    quarantined: int
+    mean_suspicion: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareRecord:
+    """Share of a label in the batch and in the baseline (None without one); fractions of 1."""
+
+    label: str
+    batch: float
+    baseline: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftRecord:
+    """Population stability index of one column against the baseline (natural logarithm)."""
+
+    column: str
+    psi: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapPoint:
+    """One row on the 2-D map (first two principal components of the encoded features)."""
+
+    x: float
+    y: float
+    quarantined: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeRecord:
+    """Rows and quarantined rows in one interval of the timestamp role."""
+
+    start: str
+    rows: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charts:
+    """Bounded aggregates behind the plots; empty tuples where the role or baseline is missing."""
+
+    contributors: tuple[ContributorRecord, ...] = ()
+    labels: tuple[ShareRecord, ...] = ()
+    drift: tuple[DriftRecord, ...] = ()
+    time: tuple[TimeRecord, ...] = ()
+    map: tuple[MapPoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything a run found and decided; `report.json` is its image, other formats are views.
+
+    Times are UTC `YYYY-MM-DDTHH:MM:SSZ`; digests lowercase hex sha256; counts are integers.
+    `power` and `false_alarms` are sentences: what was measured, or that nothing was.
+    """
+
+    schema_version: int
+    run: str
+    auditor: str
+    created_at: str
+    mode: str
+    verdict: str
+    reasons: tuple[str, ...]
+    next_steps: tuple[str, ...]
+    batch_name: str
+    batch_digest: str
+    batch_kind: str
+    files: tuple[FileRecord, ...]
+    columns: tuple[tuple[str, str], ...]  # (name, arrow type)
+    roles: tuple[RoleRecord, ...]
+    rows_in: int
+    rows_published: int
+    rows_quarantined: int
+    set_digest: str | None
+    published_digest: str | None
+    rules: tuple[RuleRecord, ...]
+    findings: tuple[FindingRecord, ...]
+    power: str
+    false_alarms: str
+    not_covered: tuple[str, ...]  # attack names from ATTACKS
+    provenance: Mapping[str, Scalar]
+    baseline: Mapping[str, Scalar] | None
+    charts: Charts
+    reproduce: Mapping[str, Scalar]  # digests, seed, versions, sandbox
+    settings: Mapping[str, object]  # every setting in force, defaults included
+    seconds: float
+
+
+def row_table(rows: Any, suspicion: Any) -> pa.Table:
+    """`Finding.rows` from positions (int64[n]) and suspicions (float[n], or one for all)."""
+    positions = pa.array(rows, pa.int64())
+    if isinstance(suspicion, float):
+        suspicion = [suspicion] * len(positions)
+    return pa.table([positions, pa.array(suspicion, pa.float32())], schema=ROWS)
+
+
+def ranking_table(rows: Any, tail: Any) -> pa.Table:
+    """`Outcome.ranking` from positions (int64[n]) and tail probabilities (float[n])."""
+    return pa.table([pa.array(rows, pa.int64()), pa.array(tail, pa.float64())], schema=RANKING)

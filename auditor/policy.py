@@ -1,0 +1,216 @@
+"""Outcomes in, verdict out: rule -> effect, the error budget, required rules, limits per sender."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.errors import ConfigError
+from auditor.model import (
+    STATISTICAL,
+    Effect,
+    Family,
+    Finding,
+    Outcome,
+    Rule,
+    Severity,
+    Verdict,
+    row_table,
+)
+
+SHARE_LIMIT: Final = Rule(
+    id="AUD-G001",
+    family=Family.POLICY,
+    title="Too many rows of one sender are suspicious",
+    severity=Severity.HIGH,
+    effect=Effect.QUARANTINE,
+    attacks=("injection", "label-flip"),
+)
+RULES: Final = (SHARE_LIMIT,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the site decided.
+
+    `alpha`: family-wise error for a batch, split over the statistical families. `effects` override
+    the rules' own. `required`: rules that must have run. Shares are fractions of 1 above which a
+    contributor or source is set aside whole, or the batch is rejected; `minimum_group`: a sender
+    with fewer rows is never set aside whole.
+    """
+
+    alpha: float = 0.01
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    contributor_share: float = 0.25
+    source_share: float = 0.5
+    batch_share: float = 0.5
+    minimum_group: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A finding with what the policy made of it."""
+
+    finding: Finding
+    effect: Effect
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The verdict, its reasons in order of weight, and every finding as decided."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    decided: tuple[Decided, ...]
+
+    def having(self, effect: Effect) -> tuple[Finding, ...]:
+        """The findings that got this effect."""
+        return tuple(d.finding for d in self.decided if d.effect == effect)
+
+
+@dataclass(frozen=True, slots=True)
+class Senders:
+    """Who sent each row, for one role: `names`, and int64[rows] positions in it (-1 unknown)."""
+
+    role: str
+    names: Sequence[str]
+    codes: npt.NDArray[np.int64]
+
+
+def decide(
+    outcomes: Sequence[Outcome],
+    *,
+    rules: Mapping[str, Rule],
+    policy: Policy,
+    rows: int,
+    senders: Sequence[Senders] = (),
+) -> Decision:
+    """The verdict over all outcomes. Could not tell is not clean: HOLD.
+
+    Raises:
+        ConfigError: there is no outcome at all; a gate without rules would pass everything.
+    """
+    if not outcomes:
+        raise ConfigError("no rule is enabled; a gate without rules would accept everything")
+    level = _levels(rules, policy, {o.rule for o in outcomes if o.status == "ran"})
+    decided = [
+        _decide(finding, rules[finding.rule], policy, level)
+        for outcome in outcomes
+        for finding in outcome.findings
+    ]
+    for role in senders:
+        decided += _whole_senders(decided, role, policy)
+    return _verdict(outcomes, decided, policy, rows)
+
+
+def _levels(rules: Mapping[str, Rule], policy: Policy, ran: set[str]) -> dict[str, float]:
+    """The share of alpha that each statistical rule may spend: families first, then rules."""
+    active = [r for r in rules.values() if r.id in ran and r.family in STATISTICAL]
+    active = [r for r in active if policy.effects.get(r.id, r.effect) != Effect.NOTE]
+    size = {family: sum(r.family == family for r in active) for family in STATISTICAL}
+    return {r.id: policy.alpha / len(STATISTICAL) / size[r.family] for r in active}
+
+
+def _decide(
+    finding: Finding, rule: Rule, policy: Policy, levels: Mapping[str, float]
+) -> Decided:
+    effect = policy.effects.get(rule.id, rule.effect)
+    if effect == Effect.NOTE:
+        return Decided(finding, effect, "the policy notes this rule")
+    if not finding.calibrated:
+        return Decided(finding, Effect.NOTE, "no trusted rate to compare with")
+    if finding.p_value is None:
+        return Decided(finding, effect, "certain")
+    level = levels.get(rule.id, 0.0)
+    if finding.p_value > level:
+        return Decided(finding, Effect.NOTE, f"p = {finding.p_value:.2g} is over {level:.2g}")
+    return Decided(finding, effect, f"p = {finding.p_value:.2g} is within {level:.2g}")
+
+
+def _whole_senders(
+    decided: Sequence[Decided], senders: Senders, policy: Policy
+) -> list[Decided]:
+    """Set a sender aside whole where the suspicious share of its rows is over the limit."""
+    limit = policy.contributor_share if senders.role == "contributor" else policy.source_share
+    known = senders.codes >= 0
+    bad = np.zeros(len(senders.codes), dtype=bool)
+    bad[_rows(decided)] = True
+    total = np.bincount(senders.codes[known], minlength=len(senders.names))
+    hit = np.bincount(senders.codes[known & bad], minlength=len(senders.names))
+    over = (total >= policy.minimum_group) & (hit > limit * total) & (hit < total)
+    return [_set_aside(senders, int(code), int(hit[code]), limit) for code in np.flatnonzero(over)]
+
+
+def _set_aside(senders: Senders, code: int, hit: int, limit: float) -> Decided:
+    rows = np.flatnonzero(senders.codes == code)
+    name = str(senders.names[code])
+    finding = Finding(
+        rule=SHARE_LIMIT.id,
+        severity=SHARE_LIMIT.severity,
+        message=f"{senders.role} {name!r}: {hit} of {len(rows)} rows are suspicious, "
+        f"over the limit of {limit:.0%}; all of them are set aside",
+        evidence={senders.role: name, "suspicious": hit, "rows": len(rows), "limit": limit},
+        rows=row_table(rows, 0.5),
+    )
+    return Decided(finding, Effect.QUARANTINE, "over the share limit")
+
+
+def _rows(decided: Sequence[Decided]) -> npt.NDArray[np.int64]:
+    tables = [
+        d.finding.rows.column("row").to_numpy()
+        for d in decided
+        if d.effect == Effect.QUARANTINE and d.finding.rows is not None
+    ]
+    return np.unique(np.concatenate(tables)) if tables else np.zeros(0, dtype=np.int64)
+
+
+def _verdict(
+    outcomes: Sequence[Outcome], decided: Sequence[Decided], policy: Policy, rows: int
+) -> Decision:
+    quarantined = len(_rows(decided))
+    rejecting = [d.finding.message for d in decided if d.effect == Effect.REJECT]
+    if rows and quarantined > policy.batch_share * rows:
+        rejecting.append(
+            f"{quarantined} of {rows} rows are suspicious, over the limit of "
+            f"{policy.batch_share:.0%} of a batch"
+        )
+    holding = [d.finding.message for d in decided if d.effect == Effect.HOLD]
+    holding += _could_not_tell(outcomes, policy)
+    setting_aside = [
+        d.finding.message
+        for d in decided
+        if d.effect == Effect.QUARANTINE
+        and (d.finding.rows is None or d.finding.rows.num_rows > 0)
+    ]
+    # A quarantine claim about the whole batch names no row to set aside: the batch waits.
+    whole = [
+        d.finding.message
+        for d in decided
+        if d.effect == Effect.QUARANTINE and d.finding.rows is None
+    ]
+    if rejecting:
+        return Decision(Verdict.REJECT, tuple(rejecting), tuple(decided))
+    if holding or whole:
+        return Decision(Verdict.HOLD, tuple(holding + whole), tuple(decided))
+    if quarantined:
+        return Decision(Verdict.QUARANTINE, tuple(setting_aside), tuple(decided))
+    return Decision(Verdict.ACCEPT, ("no rule had a claim within its error budget",), tuple(decided))
+
+
+def _could_not_tell(outcomes: Sequence[Outcome], policy: Policy) -> list[str]:
+    """Reasons to hold: a rule failed, or a required one did not run."""
+    reasons = [f"{o.rule} failed: {o.failed}" for o in outcomes if o.failed]
+    reasons += [
+        f"{o.rule} is required and was skipped: {o.skipped}"
+        for o in outcomes
+        if o.skipped and o.rule in policy.required
+    ]
+    absent = policy.required - {o.rule for o in outcomes}
+    reasons += [f"{rule} is required and is not enabled" for rule in sorted(absent)]
+    return reasons

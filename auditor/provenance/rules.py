@@ -1,0 +1,92 @@
+"""The two rules of provenance, and how their findings are worded.
+
+AUD-P001, "nobody vouches": there is no manifest, or one without a signature. The site decides what
+that means (`unsigned: note | hold | reject`). AUD-P002, "not what was declared": everything else, a
+bad signature included. A forged promise is worse than none, and must not be excused by a setting
+that lets unsigned batches in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from auditor.model import Effect, Family, Finding, Rule, Scalar, Severity
+from auditor.provenance.codes import CODES
+from auditor.provenance.refused import Refused, printable
+
+NOBODY_VOUCHES: Final = Rule(
+    id="AUD-P001",
+    family=Family.PROVENANCE,
+    title="no usable signed manifest",
+    severity=Severity.HIGH,
+    effect=Effect.HOLD,
+    attacks=("forgery",),
+    references=(
+        "https://github.com/in-toto/attestation",
+        "https://github.com/secure-systems-lab/dsse",
+    ),
+)
+NOT_AS_DECLARED: Final = Rule(
+    id="AUD-P002",
+    family=Family.PROVENANCE,
+    title="the batch does not match its manifest",
+    severity=Severity.CRITICAL,
+    effect=Effect.REJECT,
+    attacks=("forgery", "tampering", "schema-smuggling"),
+    references=("https://github.com/in-toto/attestation", "https://slsa.dev/spec/v1.0/threats"),
+)
+RULES: Final = (NOBODY_VOUCHES, NOT_AS_DECLARED)
+
+_NOBODY: Final = frozenset({"NO_MANIFEST", "UNSIGNED"})
+#: Findings of one code that are listed one by one; the rest is counted. A batch of 10,000 missing
+#: files must not become 10,000 paragraphs.
+LISTED: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One mismatch: its code, a sentence, and evidence. Text in it may be hostile."""
+
+    code: str
+    message: str
+    evidence: Mapping[str, Scalar] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, refused: Refused) -> Claim:
+        """The claim that a refusal makes."""
+        return cls(refused.code, refused.message)
+
+
+def findings(claims: Iterable[Claim]) -> tuple[Finding, ...]:
+    """Claims as findings, at most `LISTED` of a code and one that counts the rest."""
+    seen: dict[str, int] = {}
+    found: list[Finding] = []
+    for claim in claims:
+        seen[claim.code] = seen.get(claim.code, 0) + 1
+        if seen[claim.code] <= LISTED:
+            found.append(_finding(claim))
+    return (*found, *_rest(seen))
+
+
+def _rest(seen: Mapping[str, int]) -> Iterator[Finding]:
+    for code, count in seen.items():
+        if count > LISTED:
+            more = count - LISTED
+            yield _finding(Claim(code, f"The same holds {more} more times.", {"more": more}))
+
+
+def _finding(claim: Claim) -> Finding:
+    rule = NOBODY_VOUCHES if claim.code in _NOBODY else NOT_AS_DECLARED
+    shown = {name: _shown(value) for name, value in claim.evidence.items()}
+    return Finding(
+        rule=rule.id,
+        severity=rule.severity,
+        message=f"{printable(claim.message, 500)} {CODES[claim.code].remedy}",
+        evidence={"code": claim.code, **shown},
+    )
+
+
+def _shown(value: Scalar) -> Scalar:
+    return printable(value, 200) if isinstance(value, str) else value

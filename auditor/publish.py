@@ -1,0 +1,217 @@
+"""Writes what a run leaves behind into its staging folders: the split, the evidence, the reports.
+
+Only writes; deciding is done. Output names are ours or were proven harmless: a name that came with
+the batch is used only if it is plain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from auditor.formats import FORMATS, render
+from auditor.formats.escape import csv_row
+from auditor.model import Report
+from auditor.policy import Decided
+from auditor.provenance.manifest import FileEntry
+from auditor.quarantine import RowSet
+from auditor.readers import Ingest, StagedBatch
+
+Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+PARQUET: Final = "application/vnd.apache.parquet"
+#: `suspects.parquet`: every suspicious row, worst first, whether it was set aside or not.
+SUSPECTS: Final = pa.schema(
+    [
+        ("file", pa.string()), ("row", pa.int64()), ("id", pa.string()),
+        ("suspicion", pa.float32()), ("rules", pa.string()), ("reason", pa.string()),
+        ("quarantined", pa.bool_()),
+    ]
+)  # fmt: skip
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,127}")
+_FOLDER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}=[A-Za-z0-9_.+@-]{1,64}|" + _PLAIN.pattern)
+
+
+def write_published(ingest: Ingest, quarantined: Rows, folder: Path) -> tuple[FileEntry, ...]:
+    """The accepted rows as Parquet; files without a quarantined row byte for byte.
+
+    Returns what was written, in input order. Files that were refused at ingest are left out.
+    """
+    batch = _batch(ingest)
+    keep = np.ones(batch.rows, dtype=bool)
+    keep[quarantined] = False
+    entries = []
+    for number, record in enumerate(ingest.files):
+        if record.refused or record.name not in batch.files:
+            continue
+        start = batch.offsets[batch.files.index(record.name)]
+        own = keep[start : start + record.rows]
+        original = batch.path.parent / "input" / f"{number:05d}"
+        if record.format == "parquet" and own.all():
+            target = folder / _output_name(record.name, number)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(original, target)
+        elif own.any() or not keep.any():
+            target = folder / _output_name(record.name, number)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write_rows(batch, start, own, _hive_columns(record.name), target)
+        else:
+            continue
+        entries.append(_entry(target, folder, int(own.sum())))
+    return tuple(entries)
+
+
+def write_quarantined(batch: StagedBatch, rows: RowSet, folder: Path) -> None:
+    """`rows.parquet`: the rows as they came, with file, row, rules, suspicion and reason."""
+    files, file_rows = batch.locate(rows.rows)
+    extra = pa.table(
+        {
+            "_auditor_file": pa.array(files, pa.string()),
+            "_auditor_row": pa.array(file_rows, pa.int64()),
+            "_auditor_rules": rows.table.column("rules"),
+            "_auditor_suspicion": rows.table.column("suspicion"),
+            "_auditor_reason": rows.table.column("reason"),
+        }
+    )
+    schema = pa.schema([*batch.schema, *extra.schema])
+    at = 0
+    with pq.ParquetWriter(folder / "rows.parquet", schema, compression="zstd") as writer:
+        for part in _taken(batch, rows.rows):
+            own = extra.slice(at, part.num_rows).combine_chunks()
+            at += part.num_rows
+            columns = [*part.columns, *(own.column(n).combine_chunks() for n in own.column_names)]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def write_evidence(
+    folder: Path,
+    report: Report,
+    decided: Sequence[Decided] = (),
+    suspects: pa.Table | None = None,
+    batch: StagedBatch | None = None,
+    *,
+    samples: bool,
+) -> dict[str, str]:
+    """All files of the run folder except attestation and proof; returns name -> hex sha256.
+
+    `suspects` is None where nothing could be read.
+    """
+    suspects = SUSPECTS.empty_table() if suspects is None else suspects
+    if batch is not None:
+        found = _findings_table(report, decided, batch)
+        pq.write_table(found, folder / "findings.parquet", compression="zstd")
+    pq.write_table(suspects, folder / "suspects.parquet", compression="zstd")
+    _write_csv(suspects.filter(suspects.column("quarantined")), folder / "quarantine.csv")
+    write_reports(folder, report, samples=samples)
+    return {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def write_reports(folder: Path, report: Report, *, samples: bool) -> None:
+    """The report in every file format; JSON keeps what the others are made from."""
+    for form, (_, name) in FORMATS.items():
+        if form in ("text", "github"):
+            continue
+        text = render(report, form, no_samples=not samples)
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def _batch(ingest: Ingest) -> StagedBatch:
+    if ingest.batch is None:
+        raise ValueError("nothing was ingested, so nothing can be published")
+    return ingest.batch
+
+
+def _output_name(name: str, number: int) -> str:
+    """The input's own relative name where every part is plain, else `part-<number>`."""
+    *folders, base = name.split("/")
+    stem = base.split(".")[0]
+    plain = all(_FOLDER.fullmatch(f) for f in folders) and _PLAIN.fullmatch(stem)
+    if not plain or len(folders) > 7:
+        return f"part-{number:05d}.parquet"
+    if base.endswith(".parquet") and _PLAIN.fullmatch(base):
+        return name
+    # Two inputs may share a stem (a.csv, a.json); the number keeps their outputs apart.
+    return "/".join([*folders, f"{stem}-{number:05d}.parquet"])
+
+
+def _hive_columns(name: str) -> set[str]:
+    """Columns that the reader took from `key=value` folders; the output's path still says them."""
+    return {part.split("=", 1)[0] for part in name.split("/")[:-1] if "=" in part}
+
+
+def _write_rows(batch: StagedBatch, start: int, keep: Mask, left_out: set[str], path: Path) -> None:
+    names = [name for name in batch.schema.names if name not in left_out]
+    schema = pa.schema([batch.schema.field(name) for name in names])
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for chunk in batch.chunks(names):
+            low, high = chunk.start - start, chunk.start - start + chunk.data.num_rows
+            if high <= 0 or low >= len(keep):
+                continue
+            inside = slice(max(0, -low), min(chunk.data.num_rows, len(keep) - low))
+            mask = np.zeros(chunk.data.num_rows, dtype=bool)
+            mask[inside] = keep[max(0, low) : min(high, len(keep))]
+            writer.write_batch(chunk.data.filter(pa.array(mask)))
+
+
+def _taken(batch: StagedBatch, rows: Rows) -> Iterator[pa.RecordBatch]:
+    for chunk in batch.chunks(batch.schema.names):
+        low, high = np.searchsorted(rows, (chunk.start, chunk.start + chunk.data.num_rows))
+        if high > low:
+            yield chunk.data.take(pa.array(rows[low:high] - chunk.start))
+
+
+def _entry(path: Path, folder: Path, rows: int) -> FileEntry:
+    return FileEntry(
+        name=path.relative_to(folder).as_posix(),
+        sha256=_sha256(path),
+        size=path.stat().st_size,
+        rows=rows,
+        media_type=PARQUET,
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _findings_table(report: Report, decided: Sequence[Decided], batch: StagedBatch) -> pa.Table:
+    """One line a (finding, row): finding id, rule, family, effect, file, row, suspicion, p-value."""
+    schema = pa.schema(
+        [
+            ("finding", pa.string()), ("rule", pa.string()), ("family", pa.string()),
+            ("effect", pa.string()), ("file", pa.string()), ("row", pa.int64()),
+            ("suspicion", pa.float32()), ("p_value", pa.float64()),
+        ]
+    )  # fmt: skip
+    parts = [schema.empty_table()]
+    for record, one in zip(report.findings, decided, strict=True):
+        if one.finding.rows is None or not one.finding.rows.num_rows:
+            continue
+        rows = one.finding.rows
+        files, places = batch.locate(rows.column("row"))
+        same = [record.id, record.rule, record.family, record.effect]
+        columns = [pa.array([value] * rows.num_rows, pa.string()) for value in same]
+        columns += [files, places, rows.column("suspicion").combine_chunks()]
+        columns += [pa.array([record.p_value] * rows.num_rows, pa.float64())]
+        parts.append(pa.table(columns, schema=schema))
+    return pa.concat_tables(parts)
+
+
+def _write_csv(table: pa.Table, path: Path) -> None:
+    """`quarantine.csv`, guarded so that a spreadsheet runs no cell as a formula."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(csv_row(["file", "row", "id", "suspicion", "rules", "reason"]))
+        for row in table.to_pylist():
+            place = [row["file"], str(row["row"]), row["id"]]
+            file.write(csv_row([*place, f"{row['suspicion']:.4f}", row["rules"], row["reason"]]))

@@ -1,0 +1,25 @@
+"""From files, or a table in memory, to a batch pinned by digest: read once, apart, bounded."""
+
+from __future__ import annotations
+
+from auditor.readers.ingest import Ingest, ingest
+from auditor.readers.limits import Limits
+from auditor.readers.memory import ingest_table, to_arrow
+from auditor.readers.resolve import Source, resolve
+from auditor.readers.rules import RULES
+from auditor.readers.staged import BLOCK, StagedBatch, VerifiedFile, block_digests
+
+__all__ = [
+    "BLOCK",
+    "RULES",
+    "Ingest",
+    "Limits",
+    "Source",
+    "StagedBatch",
+    "VerifiedFile",
+    "block_digests",
+    "ingest",
+    "ingest_table",
+    "resolve",
+    "to_arrow",
+]

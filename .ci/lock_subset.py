@@ -93,7 +93,12 @@ def main(arguments: list[str]) -> int:
     start: set[str] = set()
     for wanted in arguments:
         start |= set(direct(wanted, project)) if wanted in known else {normal(wanted)}
-    for pin in closure(start, pins):
+    try:
+        chosen = closure(start, pins)
+    except ValueError as error:
+        print(f"lock_subset: {error}", file=sys.stderr)
+        return 2
+    for pin in chosen:
         print("\n".join(pin.lines))
     return 0
 

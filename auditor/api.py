@@ -121,7 +121,9 @@ def audit(
         job = Job(settings=settings, mode=Mode.AUDIT, sources=resolve(paths), name=paths[0])
         return Audit(run_audit(job), None)
     table = to_arrow(data)
-    return Audit(run_audit(Job(settings=settings, mode=Mode.AUDIT, table=table, name="table")), table)
+    return Audit(
+        run_audit(Job(settings=settings, mode=Mode.AUDIT, table=table, name="table")), table
+    )
 
 
 def _settings(

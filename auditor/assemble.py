@@ -182,7 +182,13 @@ def _samples(
 
 def _suspicion_of(one: Decided, rows: npt.NDArray[np.int64]) -> list[tuple[int, float]]:
     table = one.finding.rows
-    known = dict(zip(table.column("row").to_pylist(), table.column("suspicion").to_pylist(), strict=True)) if table else {}
+    known = (
+        dict(
+            zip(table.column("row").to_pylist(), table.column("suspicion").to_pylist(), strict=True)
+        )
+        if table
+        else {}
+    )
     return [(int(row), known[int(row)]) for row in rows]
 
 
@@ -237,9 +243,7 @@ def _baseline_record(baseline: Baseline | None) -> dict[str, Scalar] | None:
     }
 
 
-def _next_steps(
-    decision: Decision, facts: Facts, baseline: Baseline | None
-) -> tuple[str, ...]:
+def _next_steps(decision: Decision, facts: Facts, baseline: Baseline | None) -> tuple[str, ...]:
     steps = {
         Verdict.ACCEPT: ["Train on the published files; every row passed."],
         Verdict.QUARANTINE: [

@@ -45,8 +45,9 @@ class Part:
 class Baseline:
     """Everything a detector may know about trusted rows.
 
-    `key_id` names the site key behind the row keys, `sample`: bounded, seeded, stratified by label, in time order; detectors refit from it.
-    `keys`: row key (uint64 a, b), features-only key (fa, fb), label code; one row a trusted row.
+    `key_id` names the site key behind the row keys. `sample`: bounded, seeded, stratified by label,
+    in time order; detectors refit from it. `keys`: row key (uint64 a, b),
+    features-only key (fa, fb), label, contributor; one row a trusted row.
     `edges`: for number columns the inner quantile edges, for text columns the categories.
     `thresholds`: rule id -> what the rule's `calibrate` returned. `clean`: what was measured on
     resampled clean batches at build.
@@ -98,7 +99,8 @@ class Baseline:
         counts = [part.histograms[column] for part in self.parts if column in part.histograms]
         if not counts:
             raise BaselineError(f"the baseline has no histogram of column {column!r}")
-        return np.sum(np.asarray(counts, dtype=np.int64), axis=0)
+        total: Counts = np.sum(np.asarray(counts, dtype=np.int64), axis=0)
+        return total
 
 
 def key_id(site_key: bytes) -> str:

@@ -90,15 +90,29 @@ class Batch(Protocol):
     """Re-readable rows whose bytes are pinned by `digest` (lowercase hex sha256)."""
 
     @property
-    def kind(self) -> BatchKind: ...
+    def kind(self) -> BatchKind:
+        """What the rows are for."""
+        ...
+
     @property
-    def digest(self) -> str: ...
+    def digest(self) -> str:
+        """Pins the bytes that were received."""
+        ...
+
     @property
-    def schema(self) -> pa.Schema: ...
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        ...
+
     @property
-    def roles(self) -> Roles: ...
+    def roles(self) -> Roles:
+        """Which columns play which role."""
+        ...
+
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int:
+        """The number of rows."""
+        ...
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """The rows in order, projected to `columns`, at most `CHUNK_ROWS` at a time."""
@@ -123,7 +137,7 @@ class TableBatch:
     @property
     def rows(self) -> int:
         """The number of rows."""
-        return self.table.num_rows
+        return int(self.table.num_rows)
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """See `Batch.chunks`."""

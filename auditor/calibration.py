@@ -232,8 +232,12 @@ def _measure(batch: Batch, plan: Plan) -> dict[str, Any]:
     )
     alarms = quarantined = rows = 0
     for number in range(plan.resamples):
-        wanted = np.sort(rng.choice(late, min(RESAMPLE_ROWS, max(1, len(late) // 2)), replace=False))
-        window = TableBatch(take_rows(batch, batch.schema.names, wanted), batch.roles, f"{number:064d}")
+        wanted = np.sort(
+            rng.choice(late, min(RESAMPLE_ROWS, max(1, len(late) // 2)), replace=False)
+        )
+        window = TableBatch(
+            take_rows(batch, batch.schema.names, wanted), batch.roles, f"{number:064d}"
+        )
         decision = _default_verdict(window, context)
         alarms += decision[0] != Verdict.ACCEPT
         quarantined += decision[1]
@@ -269,7 +273,9 @@ def write(baseline: Baseline, folder: Path) -> Path:
         BaselineError: `folder` exists and is not empty; baselines are immutable.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BaselineError(f"{folder} exists already; baselines are immutable, name another folder")
+        raise BaselineError(
+            f"{folder} exists already; baselines are immutable, name another folder"
+        )
     staging = folder.with_name(f".{folder.name}.{os.getpid()}")
     staging.mkdir(parents=True)
     try:

@@ -157,7 +157,8 @@ def _age(batch: Batch, rows: Rows) -> Rows:
         return np.zeros(len(rows), dtype=np.int64)
     micro = pc.cast(column, pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
     late = np.iinfo(np.int64).max  # a row that does not say when is the younger one
-    return pc.fill_null(micro.cast(pa.int64()), late).to_numpy(zero_copy_only=False)[rows]
+    age: Rows = pc.fill_null(micro.cast(pa.int64()), late).to_numpy(zero_copy_only=False)
+    return age[rows]
 
 
 def mixed(group: Rows, values: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:

@@ -6,6 +6,7 @@ Everything happens in one folder with a throw-away key; nothing outside of it is
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from auditor.batch import Roles
 from auditor.config import Settings, load
 from auditor.errors import ConfigError
 from auditor.formats import text
+from auditor.manifests import schema_fields
 from auditor.model import ATTACKS, Mode, Verdict
 from auditor.pipeline import Job, Result
 from auditor.pipeline import audit as run_audit
@@ -30,7 +32,6 @@ from auditor.provenance.manifest import FileEntry
 from auditor.readers import resolve
 from auditor.redteam import ATTACKS_BY_NAME
 from auditor.redteam.mix import Mix, demo_mix
-from auditor.manifests import schema_fields
 from auditor.signing import generate, sign
 from auditor.trusting import build_from_files
 
@@ -112,7 +113,7 @@ def run_demo(
     )
     scores = score(mix, result)
     as_expected = result.verdict == Verdict.QUARANTINE and all(s.as_expected for s in scores)
-    return Outcome(_text(mix, result, scores, folder), result.folder / "report.html", as_expected)
+    return Outcome(_text(result, scores, folder), result.folder / "report.html", as_expected)
 
 
 def score(mix: Mix, result: Result) -> list[Score]:
@@ -172,17 +173,13 @@ def _settings(folder: Path) -> Settings:
         encoding="utf-8",
     )
     (folder / "auditor.yaml").chmod(0o600)
-    settings = load(
-        folder / "auditor.yaml", {}, strict_permissions=True, files_must_exist=False
-    )
+    settings = load(folder / "auditor.yaml", {}, strict_permissions=True, files_must_exist=False)
     return settings.model_copy(update={"baseline": None})
 
 
 def _sign(batch: Path, table: pa.Table, key: Path) -> None:
     """Sign as an honest supplier would: provenance cannot catch whom it trusts."""
     content = batch.read_bytes()
-    import hashlib
-
     counts = Counter(table.column("contributor").to_pylist())
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     payload = create(
@@ -208,7 +205,7 @@ def _sign(batch: Path, table: pa.Table, key: Path) -> None:
     batch.with_name("diamonds.contributors.json").write_bytes(contributor_roll(counts))
 
 
-def _text(mix: Mix, result: Result, scores: Sequence[Score], folder: Path) -> str:
+def _text(result: Result, scores: Sequence[Score], folder: Path) -> str:
     lines = ["What was planted, and how much of it is set aside or in a named group:"]
     for one in scores:
         seen = "not seen by this version" if one.attack in UNSEEN else "found"

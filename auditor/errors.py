@@ -6,11 +6,11 @@ Bad *data* is never an exception: it is a `Finding` with a stable code. These ar
 
 
 class AuditorError(Exception):
-    """Base of all exceptions raised on purpose. The message says what, where and what to do next."""
+    """Base of all that is raised on purpose. The message says what, where and what to do next."""
 
 
 class ConfigError(AuditorError):
-    """A setting, suite or command line that cannot be used; carries `file:line:column` where known."""
+    """A setting, suite or command line that cannot be used; says where: `file:line:column`."""
 
 
 class BatchError(AuditorError):
@@ -26,7 +26,7 @@ class LedgerError(AuditorError):
 
 
 class TrustError(AuditorError):
-    """Our own keys or trusted configuration are unusable: weak key, wrong permissions, bad format."""
+    """Our own keys or trusted configuration are unusable: weak, exposed, or of a bad format."""
 
 
 class Unavailable(AuditorError):

@@ -43,7 +43,7 @@ def worst_rows(finding: Finding, count: int = SAMPLES) -> Rows:
     """The rows of a finding with the highest suspicion, worst first: int64[<= count]."""
     if finding.rows is None:
         return np.zeros(0, dtype=np.int64)
-    rows = finding.rows.column("row").to_numpy()
+    rows: Rows = finding.rows.column("row").to_numpy()
     order = np.lexsort((rows, -finding.rows.column("suspicion").to_numpy()))
     return rows[order[:count]]
 
@@ -195,7 +195,8 @@ def _time(batch: Batch, marked: npt.NDArray[np.bool_]) -> tuple[TimeRecord, ...]
 
 def _micro(column: pa.Array) -> npt.NDArray[np.float64]:
     stamp = column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
-    return stamp.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    micro = stamp.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return np.asarray(micro, dtype=np.float64)
 
 
 def _iso(micro: float) -> str:

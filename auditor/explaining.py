@@ -46,7 +46,8 @@ def _rule_text(rule: Rule) -> str:
     lines += [f"Sees {name}: {ATTACKS[name]}." for name in rule.attacks]
     lines += [f"Reference: {reference}" for reference in rule.references]
     lines.append(
-        f"To change what it does: auditor.yaml, policy.effects.{rule.id}: note|quarantine|reject|hold"
+        "To change what it does: auditor.yaml, "
+        f"policy.effects.{rule.id}: note|quarantine|reject|hold"
     )
     return "\n".join(lines) + "\n"
 

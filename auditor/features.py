@@ -48,7 +48,7 @@ def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
     values = pc.fill_null(column.cast(pa.float64(), safe=False), np.nan)
-    result = values.to_numpy(zero_copy_only=False).astype(np.float64)
+    result: npt.NDArray[np.float64] = values.to_numpy(zero_copy_only=False).astype(np.float64)
     result[~np.isfinite(result)] = np.nan
     return result
 

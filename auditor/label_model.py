@@ -1,4 +1,4 @@
-"""Label probabilities from encoded features, fitted on trusted rows, or out-of-fold on the batch."""
+"""Label probabilities from encoded features: fitted on trusted rows, or out-of-fold."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _convergence_warning() -> type[Warning]:
 
 def _pinned_threads() -> Any:
     """Boosting with default threads is 100 times slower on a small loaded machine."""
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     return threadpool_limits(limits=2)
 

@@ -149,7 +149,9 @@ class Finding:
     def __post_init__(self) -> None:
         """Refuse row tables of another shape, where the mistake is made."""
         if self.rows is not None and self.rows.schema != ROWS:
-            raise ValueError(f"{self.rule}: rows must have the schema {ROWS}, not {self.rows.schema}")
+            raise ValueError(
+                f"{self.rule}: rows must have the schema {ROWS}, not {self.rows.schema}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

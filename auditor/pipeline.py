@@ -31,7 +31,7 @@ from auditor.config import Settings, detector_options, digest
 from auditor.context import Context, Detector
 from auditor.detectors import DETECTORS
 from auditor.engine import run as run_detectors
-from auditor.errors import BaselineError, BatchError
+from auditor.errors import BaselineError, BatchError, ConfigError
 from auditor.evidence import charts, user_ids
 from auditor.fusion import fuse
 from auditor.ledger import Ledger
@@ -205,14 +205,20 @@ def load_trusted(settings: Settings, site_key: bytes) -> Trusted:
         )
     suite = suites.load(settings.expectations) if settings.expectations else None
     keys = {
-        source: tuple(public_key(Path(entry).read_bytes() if _is_file(entry) else entry) for entry in entries)
+        source: tuple(_read_key(entry) for entry in entries)
         for source, entries in settings.manifest.keys.items()
     }
     return Trusted(baseline=baseline, expectations=suite, keys=keys, site_key=site_key)
 
 
-def _is_file(entry: str | Path) -> bool:
-    return isinstance(entry, Path) or "/" in entry or entry.endswith((".pub", ".pem"))
+def _read_key(entry: str) -> PublicKey:
+    """A key in hex, or the path of a file that holds one."""
+    if "/" not in entry and not entry.endswith((".pub", ".pem")):
+        return public_key(entry.encode())
+    try:
+        return public_key(Path(entry).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"manifest.keys: {entry}: cannot be read ({error.strerror})") from error
 
 
 def audit(job: Job) -> Result:
@@ -233,7 +239,7 @@ def audit(job: Job) -> Result:
     except KeyboardInterrupt:
         _interrupted(run)
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever broke, the batch is held
         return hold(run, error)
 
 
@@ -304,7 +310,9 @@ def decide_step(run: Run, screened: Screened) -> Decided:
         rows=batch.rows if batch else 0,
         senders=_senders(batch) if batch else (),
     )
-    return Decided(screened=screened, decision=decision, rows=collect(decision.having(Effect.QUARANTINE)))
+    return Decided(
+        screened=screened, decision=decision, rows=collect(decision.having(Effect.QUARANTINE))
+    )
 
 
 def publish_step(run: Run, decided: Decided) -> Result:
@@ -341,7 +349,7 @@ def hold(run: Run, error: Exception) -> Result:
     try:
         run.stage.clear()
         run.stage.evidence.mkdir(parents=True, exist_ok=True)
-        decided = _broken(run, reason)
+        decided = _broken(reason)
         final = _report(run, decided, (), None)
         write_evidence(run.stage.evidence, final, samples=False)
         run.stage.seal()
@@ -352,7 +360,7 @@ def hold(run: Run, error: Exception) -> Result:
         raise
 
 
-def _broken(run: Run, reason: str) -> Decided:
+def _broken(reason: str) -> Decided:
     outcome = Outcome(rule=INCOMPLETE.id, failed=reason)
     empty = Ingest(files=(), digest=hashlib.sha256(b"").hexdigest(), batch=None)
     policy = Policy()
@@ -379,10 +387,10 @@ def _interrupted(run: Run) -> None:
 
 def _overrides(run: Run) -> dict[str, str | Sequence[str]]:
     """Roles from the settings; the baseline's where they name none, so that keys compare."""
-    overrides = dict(run.job.settings.roles)
+    overrides: dict[str, str | Sequence[str]] = {**run.job.settings.roles}
     baseline = run.trusted.baseline
     if baseline is not None and not overrides:
-        overrides = {role: list(names) for role, names in baseline.roles.assigned.items()}
+        overrides.update(baseline.roles.assigned)
     return overrides
 
 
@@ -521,9 +529,14 @@ def _reproduce(run: Run, screened: Screened) -> dict[str, str | int]:
         "baseline_sha256": run.trusted.baseline.digest if run.trusted.baseline else "none",
         "seed": _seed(run.trusted.site_key, digest_of),
         "sandbox": screened.ingest.sandbox,
-        "attestation": "signed" if run.job.settings.signing.key else "unsigned: no signing.key is set",
+        "attestation": "signed"
+        if run.job.settings.signing.key
+        else "unsigned: no signing.key is set",
         "python": platform.python_version(),
-        **{name: _version(name) for name in ("pyarrow", "scikit-learn", "pyod", "great-expectations")},
+        **{
+            name: _version(name)
+            for name in ("pyarrow", "scikit-learn", "pyod", "great-expectations")
+        },
     }
 
 

@@ -117,9 +117,7 @@ def _levels(rules: Mapping[str, Rule], policy: Policy, ran: set[str]) -> dict[st
     return {r.id: policy.alpha / len(STATISTICAL) / size[r.family] for r in active}
 
 
-def _decide(
-    finding: Finding, rule: Rule, policy: Policy, levels: Mapping[str, float]
-) -> Decided:
+def _decide(finding: Finding, rule: Rule, policy: Policy, levels: Mapping[str, float]) -> Decided:
     effect = policy.effects.get(rule.id, rule.effect)
     if effect == Effect.NOTE:
         return Decided(finding, effect, "the policy notes this rule")
@@ -133,9 +131,7 @@ def _decide(
     return Decided(finding, effect, f"p = {finding.p_value:.2g} is within {level:.2g}")
 
 
-def _whole_senders(
-    decided: Sequence[Decided], senders: Senders, policy: Policy
-) -> list[Decided]:
+def _whole_senders(decided: Sequence[Decided], senders: Senders, policy: Policy) -> list[Decided]:
     """Set a sender aside whole where the suspicious share of its rows is over the limit."""
     limit = policy.contributor_share if senders.role == "contributor" else policy.source_share
     known = senders.codes >= 0
@@ -185,8 +181,7 @@ def _verdict(
     setting_aside = [
         d.finding.message
         for d in decided
-        if d.effect == Effect.QUARANTINE
-        and (d.finding.rows is None or d.finding.rows.num_rows > 0)
+        if d.effect == Effect.QUARANTINE and (d.finding.rows is None or d.finding.rows.num_rows > 0)
     ]
     # A quarantine claim about the whole batch names no row to set aside: the batch waits.
     whole = [
@@ -200,7 +195,9 @@ def _verdict(
         return Decision(Verdict.HOLD, tuple(holding + whole), tuple(decided))
     if quarantined:
         return Decision(Verdict.QUARANTINE, tuple(setting_aside), tuple(decided))
-    return Decision(Verdict.ACCEPT, ("no rule had a claim within its error budget",), tuple(decided))
+    return Decision(
+        Verdict.ACCEPT, ("no rule had a claim within its error budget",), tuple(decided)
+    )
 
 
 def _could_not_tell(outcomes: Sequence[Outcome], policy: Policy) -> list[str]:

@@ -186,7 +186,7 @@ def _sha256(path: Path) -> str:
 
 
 def _findings_table(report: Report, decided: Sequence[Decided], batch: StagedBatch) -> pa.Table:
-    """One line a (finding, row): finding id, rule, family, effect, file, row, suspicion, p-value."""
+    """One line a (finding, row), with the finding's id, rule, effect and the row's suspicion."""
     schema = pa.schema(
         [
             ("finding", pa.string()), ("rule", pa.string()), ("family", pa.string()),

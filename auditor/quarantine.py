@@ -1,4 +1,4 @@
-"""Findings in, row sets with reasons out. Quarantine sets rows aside; it deletes and relabels none."""
+"""Findings in, row sets with reasons out. Rows are set aside; none is deleted or relabelled."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class RowSet:
     @property
     def rows(self) -> Rows:
         """Positions in the batch, ascending: int64[n]."""
-        return self.table.column("row").to_numpy()
+        rows: Rows = self.table.column("row").to_numpy()
+        return rows
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -45,11 +46,12 @@ class RowSet:
 def collect(findings: Sequence[Finding]) -> RowSet:
     """The union of the rows of `findings`, each with its worst suspicion, rules and reason."""
     named = [f for f in findings if f.rows is not None and f.rows.num_rows]
-    if not named:
+    tables = [f.rows for f in named if f.rows is not None]
+    if not tables:
         return RowSet(SUSPECTS.empty_table())
-    rows = np.concatenate([f.rows.column("row").to_numpy() for f in named])
-    suspicion = np.concatenate([f.rows.column("suspicion").to_numpy() for f in named])
-    claim = np.repeat(np.arange(len(named)), [f.rows.num_rows for f in named])
+    rows = np.concatenate([table.column("row").to_numpy() for table in tables])
+    suspicion = np.concatenate([table.column("suspicion").to_numpy() for table in tables])
+    claim = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])
     order = np.lexsort((-suspicion, rows))
     rows, suspicion, claim = rows[order], suspicion[order], claim[order]
     first = np.r_[True, rows[1:] != rows[:-1]]

@@ -74,7 +74,8 @@ def _distinct(column: pa.Array, secret: bytes) -> Words:
     table = b"".join(_keyed(_bytes(value), secret) for value in encoded.dictionary.to_pylist())
     lanes = np.frombuffer(table or bytes(16), dtype="<u8").reshape(-1, 2)
     indices = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
-    return lanes[indices].astype(np.uint64)
+    cells: Words = lanes[indices].astype(np.uint64)
+    return cells
 
 
 def _encode(column: pa.Array) -> pa.DictionaryArray:
@@ -198,7 +199,8 @@ class KeyIndex:
         if not len(self):
             return np.zeros(0, dtype=np.int64)
         starts = np.flatnonzero(np.r_[True, self._first[1:] != self._first[:-1]])
-        return np.diff(np.r_[starts, len(self)])
+        lengths: npt.NDArray[np.int64] = np.diff(np.r_[starts, len(self)])
+        return lengths
 
     def counts(self, keys: Words) -> npt.NDArray[np.int64]:
         """How many trusted rows have each key: int64[n]."""

@@ -104,9 +104,7 @@ def stability_index(batch: Floats, baseline: Floats) -> float:
     return float(np.sum((p - q) * np.log(p / q)))
 
 
-def excess_tail(
-    events: int, exposure: int, known: int, base: int, *, slack: float = 1.25
-) -> float:
+def excess_tail(events: int, exposure: int, known: int, base: int, *, slack: float = 1.25) -> float:
     """P(at least `events` in `exposure` rows) given `known` in `base` trusted rows.
 
     The trusted rate has a Jeffreys prior (half an event) and may drift up by `slack`; the

@@ -102,8 +102,8 @@ def excess_groups(
     """Test each group of row positions for excess mass beyond each level.
 
     `tails`: share of trusted scores at or above the row's, float64[rows]. `trusted`: how many
-    trusted scores stand behind the tails of each group. `dispersion`: squared coefficient of variation of the
-    rate between honest groups (0 = they are alike).
+    trusted scores stand behind the tails of each group. `dispersion`: squared coefficient of
+    variation of the rate between honest groups (0 = they are alike).
     """
     tested = [
         _best(name, rows, tails, levels, trusted[name], slack, dispersion)

@@ -91,7 +91,9 @@ def _build(
     roots, now = workspace(settings), utc_now()
     key = roots.key()
     if output.exists() and any(output.iterdir()):
-        raise BaselineError(f"{output} exists already; baselines are immutable, name another folder")
+        raise BaselineError(
+            f"{output} exists already; baselines are immutable, name another folder"
+        )
     staging = Path(tempfile.mkdtemp(prefix="auditor-baseline-"))
     try:
         batch, _ = read_trusted(paths, settings, staging, progress)
@@ -110,4 +112,3 @@ def _build(
 
 def _first_problem(ingested: Ingest) -> str:
     return ingested.findings[0].message if ingested.findings else "no rows could be read"
-

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import typer
 
-from auditor.cli.common import Group
 from auditor.cli import audits, baselines, manifests, runs, setup
+from auditor.cli.common import Group
 
 app = typer.Typer(
     name="auditor",

@@ -117,7 +117,9 @@ def show(report: Report, form: str, folder: Path) -> None:
         typer.echo(render(report, "github"), nl=False)
         return
     colour = form == "rich" and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    typer.echo(text.render(report, colour=colour, report_path=str(folder / "report.html")), nl=False)
+    typer.echo(
+        text.render(report, colour=colour, report_path=str(folder / "report.html")), nl=False
+    )
 
 
 def write_outputs(report: Report, outputs: list[str]) -> None:
@@ -140,9 +142,7 @@ def load_settings(
 
     if config is None and Path("auditor.yaml").is_file():
         config = Path("auditor.yaml")
-    return load(
-        config, os.environ, strict_permissions=strict, files_must_exist=files_must_exist
-    )
+    return load(config, os.environ, strict_permissions=strict, files_must_exist=files_must_exist)
 
 
 def parse_roles(label: str | None, given: list[str]) -> dict[str, tuple[str, ...]]:

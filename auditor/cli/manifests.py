@@ -63,7 +63,9 @@ def create(
     contributor: Annotated[
         str | None, typer.Option(help="The column that says who sent a row; writes the roll.")
     ] = None,
-    previous: Annotated[str | None, typer.Option(help="Subject digest of the batch before.")] = None,
+    previous: Annotated[
+        str | None, typer.Option(help="Subject digest of the batch before.")
+    ] = None,
     valid_days: Annotated[int, typer.Option(help="Days until the manifest expires.", min=1)] = 7,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: beside DATA.")
@@ -197,7 +199,7 @@ def _payload(
     from auditor.provenance.declare import create as declare
     from auditor.provenance.manifest import FileEntry
 
-    assert ingested.batch is not None  # noqa: S101 - the caller has looked
+    assert ingested.batch is not None
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     return declare(
         [FileEntry(name=f.name, sha256=f.sha256, size=f.size, rows=f.rows) for f in ingested.files],

@@ -63,17 +63,21 @@ def schema(
     import json
 
     if which == Schema.CONFIG:
-        from auditor.config import json_schema
+        from auditor import config
+
+        found = config.json_schema()
     else:
-        from auditor.formats.report_json import json_schema
-    typer.echo(json.dumps(json_schema(), indent=2))
+        from auditor.formats import report_json
+
+        found = report_json.json_schema()
+    typer.echo(json.dumps(found, indent=2))
 
 
 def doctor(
     config: Config = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only what is wrong.")] = False,
 ) -> None:
-    """Compare versions that must fit (Prefect, FastAPI, SQLAlchemy), sandbox, folders; how to mend."""
+    """Compare versions that must fit each other, sandbox and folders; say how to mend."""
     from auditor.doctor import examine
 
     found = examine(config)
@@ -81,7 +85,9 @@ def doctor(
         if one.ok and quiet:
             continue
         mark = "ok  " if one.ok else "BAD "
-        typer.echo(f"{mark} {one.name}: {one.found}" + ("" if one.ok else f" (wanted {one.wanted})"))
+        typer.echo(
+            f"{mark} {one.name}: {one.found}" + ("" if one.ok else f" (wanted {one.wanted})")
+        )
         if not one.ok:
             typer.echo(f"     mend: {one.mend}")
     raise typer.Exit(Exit.OK if all(one.ok for one in found) else Exit.INTERNAL)
@@ -94,7 +100,7 @@ def serve(
     ] = None,
     cron: Annotated[str | None, typer.Option(help="A cron line instead of an interval.")] = None,
 ) -> None:
-    """Watch an inbox on a schedule, with Prefect (extra `flows`; needs a running Prefect server)."""
+    """Watch an inbox on a schedule, with Prefect (extra `flows`)."""
     from auditor.errors import ConfigError
 
     if interval is not None and cron is not None:

@@ -1,4 +1,4 @@
-"""Equal features, other label (attacks: conflicting copies, privacy poisoning by mislabelled copies).
+"""Equal features, other label (attacks: conflicting copies, mislabelled copies of a target).
 
 Shows as rows whose features equal those of another row of the batch, or of a trusted row, while the
 label differs, beyond the rate at which trusted rows contradict each other. The row that the

@@ -82,18 +82,18 @@ class ExactDuplicates:
         exposure = rows / max(len(known), 1)
         # Pairs grow with the square of the rows: a longer batch repeats itself more.
         growth = max(1.0, exposure)
-        total = excess_tail(
-            len(families.extra), rows, extra_known, len(known), slack=1.25 * growth
-        )
+        total = excess_tail(len(families.extra), rows, extra_known, len(known), slack=1.25 * growth)
         each = [
             excess_tail(int(size), rows, int(count), len(known))
             for size, count in zip(families.sizes, counted, strict=True)
         ]
         single = np.array(holm([min(1.0, 2 * p) for p in each]))
         unexplained = families.sizes > counted * exposure * 2 + 1
-        findings = [self._excess(
+        findings = [
+            self._excess(
                 families, unexplained, min(1.0, 2 * total), extra_known * exposure * growth
-            )]
+            )
+        ]
         for number in np.flatnonzero(single <= self.settings.family_level)[:100]:
             p, seen = float(single[number]), int(counted[number])
             findings.append(self._family(families, int(number), p, seen))

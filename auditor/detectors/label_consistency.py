@@ -1,4 +1,4 @@
-"""Labels that the features speak against (attacks: random and targeted flips, injected wrong labels).
+"""Labels that the features speak against (attacks: random and targeted flips, injection).
 
 Probabilities come from a model fitted on trusted rows (a model of the batch would learn the
 poison); without a baseline they are out-of-fold, grouped by contributor. A row's score is the
@@ -207,7 +207,7 @@ class LabelConsistency:
                 scored,
                 f"label {excess.group!r}: {len(excess.rows)} of {excess.total} rows contradict "
                 f"their features, {excess.expected:.1f} expected",
-                {"label": excess.group} | _looks_like(scored, excess.rows),
+                _named("label", excess) | _looks_like(scored, excess.rows),
             )
             for excess in found
             if excess.p_value <= self.settings.report_level
@@ -234,7 +234,7 @@ class LabelConsistency:
                 scored,
                 f"contributor {excess.group!r}: {len(excess.rows)} of {excess.total} rows have a "
                 f"label that contradicts their features, {excess.expected:.1f} expected",
-                {"contributor": excess.group} | _looks_like(scored, excess.rows),
+                _named("contributor", excess) | _looks_like(scored, excess.rows),
             )
             for excess in found
             if excess.p_value <= self.settings.report_level
@@ -349,6 +349,10 @@ def _by_value(values: list[str | None] | None, codes: Codes, minimum: int) -> di
     parts = np.split(order, np.cumsum(np.bincount(number))[:-1])
     judged = {str(n): part[codes[part] >= 0] for n, part in zip(names, parts, strict=True)}
     return {name: rows for name, rows in judged.items() if name and len(rows) >= minimum}
+
+
+def _named(role: str, excess: Excess) -> dict[str, Scalar]:
+    return {role: excess.group}
 
 
 def _looks_like(scored: Scored, rows: Codes) -> dict[str, Scalar]:

@@ -1,9 +1,10 @@
 """Rows far from what was trusted (attacks: perturbation, out-of-range values, availability noise).
 
 A small panel of PyOD detectors that score a row the same alone or in a crowd, fitted on trusted
-rows: isolation forest over all rows and per class, nearest neighbours over all rows. Thresholds are quantiles of the scores of held-out trusted rows; the claim is excess mass
-beyond them. Never an average: each detector is tested by itself. Misses backdoors and label flips,
-whose rows look ordinary.
+rows: isolation forest over all rows and per class, nearest neighbours over all rows. Thresholds
+are quantiles of the scores of held-out trusted rows; the claim is excess mass beyond them. Never an
+average: each detector is tested by itself. Misses backdoors and label flips, whose rows look
+ordinary.
 
 Liu et al. 2008 (isolation forest), Ramaswamy et al. 2000 (distance to the nearest neighbours).
 ECOD and COPOD are not admissible: a crowd of copies hides a row (PyOD concatenates training and new
@@ -24,7 +25,7 @@ from auditor.baseline import Baseline
 from auditor.batch import Batch, Roles, as_text, read_columns
 from auditor.context import Context
 from auditor.errors import Unavailable
-from auditor.features import Encoder, Matrix
+from auditor.features import Encoder
 from auditor.model import (
     Effect,
     Family,
@@ -64,7 +65,9 @@ class Panel:
     encoder: Encoder
     members: Mapping[str, Any]
 
-    def scores(self, data: pa.Table | pa.RecordBatch, labels: list[str | None]) -> dict[str, Scores]:
+    def scores(
+        self, data: pa.Table | pa.RecordBatch, labels: list[str | None]
+    ) -> dict[str, Scores]:
         """One float64[n] for each member, higher = worse; NaN where it does not apply."""
         matrix = self.encoder.transform(data)
         given = np.array(["" if x is None else x for x in labels], dtype=object)

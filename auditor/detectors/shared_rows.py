@@ -68,8 +68,11 @@ class SharedRows:
             severity=self.rule.severity,
             message=f"{len(rows)} equal rows came from more than one contributor",
             p_value=excess_tail(len(rows), batch.rows, known, base) if base else None,
-            evidence={"rows": len(rows), "trusted_rows": known}
-            | _pairs(families.family[shared], senders[shared]),
+            evidence={
+                "rows": len(rows),
+                "trusted_rows": known,
+                **_pairs(families.family[shared], senders[shared]),
+            },
             rows=row_table(np.sort(rows), 0.6),
             calibrated=base > 0,
         )

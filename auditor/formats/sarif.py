@@ -41,28 +41,8 @@ _SEVERITY: Final[Mapping[str, str]] = {
 }
 # Evidence that names rows or digests changes with every batch and identifies nothing.
 _FLEETING: Final = frozenset(
-    [
-        "row",
-        "rows",
-        "example",
-        "examples",
-        "sample",
-        "samples",
-        "digest",
-        "sha256",
-        "hash",
-        "hashes",
-        "path",
-        "file",
-        "files",
-        "run",
-        "time",
-        "date",
-        "start",
-        "end",
-        "id",
-        "ids",
-    ]
+    ("row", "rows", "example", "sample", "digest", "sha256", "hash", "path", "file", "files")
+    + ("run", "time", "date", "start", "end", "id", "ids")
 )
 _HEX: Final = re.compile(r"^[0-9a-f]{16,}$")
 
@@ -253,10 +233,7 @@ def _fingerprint(found: FindingRecord) -> str:
 
 def _names(name: str, value: Scalar) -> bool:
     """Say whether evidence names a group: words do, measures, row numbers and digests do not."""
-    if (
-        not isinstance(value, str)
-        or not _FLEETING.isdisjoint(name.lower().split("_"))
-        or _HEX.match(value)
-    ):
+    fleeting = not _FLEETING.isdisjoint(name.lower().split("_"))
+    if fleeting or not isinstance(value, str) or _HEX.match(value):
         return False
     return any(char.isalpha() for char in value) and len(value) <= 500

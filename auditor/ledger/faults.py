@@ -14,11 +14,11 @@ from auditor.errors import LedgerError
 _NO_ROOM: Final = 64 * 1024
 
 
-class Conflict(LedgerError):  # noqa: N818 - a state of affairs, as `Unavailable`
+class Conflict(LedgerError):
     """Somebody else wrote about this subject since the caller looked: nothing was appended."""
 
 
-class LedgerTampered(LedgerError):  # noqa: N818 - named after its code
+class LedgerTampered(LedgerError):
     """An entry does not match its own leaf hash, or entries are missing between others."""
 
     code: Final = "LEDGER_TAMPERED"
@@ -31,7 +31,7 @@ class LedgerTampered(LedgerError):  # noqa: N818 - named after its code
         )
 
 
-class LedgerFull(LedgerError, OSError):  # noqa: N818 - reads better where it is caught
+class LedgerFull(LedgerError, OSError):
     """No space left for the ledger. Also an `OSError` with `errno.ENOSPC`."""
 
     def __init__(self, path: Path) -> None:

@@ -22,7 +22,8 @@ MOST_VALUES: Final = 50
 MOST_UNSEEN: Final = 0.001
 #: Labels are closed classes: one that was never seen is what we want to hear of.
 MOST_CLASSES: Final = 1000
-#: Ranges reach this share of the middle 98 % beyond the extremes that were seen.
+#: Ranges reach this share of the middle 98 % beyond the extremes that were seen, or as far as the
+#: extreme lies beyond the middle: what has a long tail will be surpassed by more.
 SLACK: Final = 0.5
 #: Null rates may double, and rise by this much: a batch is smaller than what was trusted.
 NULL_SLACK: Final = 0.02
@@ -143,10 +144,13 @@ def _range(name: str, values: pa.ChunkedArray) -> Iterator[Expectation]:
     if len(numbers) < FEWEST_ROWS:
         return
     low, q01, q99, high = pc.quantile(numbers, q=[0, 0.01, 0.99, 1]).to_pylist()
-    slack = SLACK * ((q99 - q01) or (high - low) or abs(high) or 1.0)
-    least, most = _rounded(low - slack, high + slack, slack, whole)
-    least = max(least, 0) if low >= 0 else least  # what was never negative stays so
-    most = min(most, 0) if high <= 0 else most
+    if low == high:
+        return  # one value says nothing about how far others may go
+    slack = SLACK * ((q99 - q01) or (high - low))
+    below, above = max(slack, q01 - low), max(slack, high - q99)
+    least, most = _rounded(low - below, high + above, slack, whole)
+    least = 0 if low >= 0 >= least else least  # what was never negative stays so
+    most = 0 if high <= 0 <= most else most
     seen = f"{low:g} to {high:g} in {len(values)} rows"
     yield _expect("be_between", name, "warning", observed=seen, min_value=least, max_value=most)
 

@@ -77,7 +77,7 @@ def recover_run(
         names = {entry.name for entry in said}
         if _finish(stage, layout, names):
             return Recovered(run=layout.run, outcome="finished", subject=subject)
-        stage.clear()
+        stage.discard()
         step("recover: cleared")
         outcome = _log(journal, names, layout.run, subject, now)
         step("recover: logged")

@@ -164,6 +164,11 @@ class RunStage:
                 f"{self._layout.stage}: run {self.run} is decided and partly visible; "
                 "the next run finishes it"
             )
+        self.discard()
+
+    def discard(self) -> None:
+        """The same, whatever was decided: for a run of which recovery found that it is lost."""
+        self._showing = False
         self._layout.plan.unlink(missing_ok=True)
         for folder in (self._layout.published, self._layout.quarantined, self._layout.stage):
             remove_tree(folder)

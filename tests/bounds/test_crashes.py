@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from auditor.errors import AuditorError
 from auditor.ledger import Ledger
 from auditor.ulid import new_ulid
 from auditor.workspace import Workspace
@@ -27,6 +28,9 @@ BATCH = hashlib.sha256(b"batch").hexdigest()
 DIGEST = hashlib.sha256(b"published").hexdigest()
 SET = hashlib.sha256(b"set").hexdigest()
 FORK = multiprocessing.get_context("fork")
+
+# The children use neither Arrow nor threads, so that forking beside Arrow's idle ones is safe.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .*fork:DeprecationWarning")
 
 Step = Callable[[str], None]
 
@@ -285,6 +289,7 @@ import errno, sys
 from datetime import UTC, datetime
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
+from auditor.errors import AuditorError
 from auditor.ledger import Ledger
 from test_crashes import BATCH, NOON, RUN, visible, workspace
 
@@ -341,3 +346,40 @@ def test_a_run_that_met_a_full_disk_is_logged_by_the_next(tmp_path: Path, known:
         pytest.skip(f"may not mount a small file system: {done.stderr.strip()}")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "exit 12: No space left on device\nlogged\n"
+
+
+def test_a_decided_run_that_breaks_off_cannot_be_cleared_away(tmp_path: Path) -> None:
+    def step(name: str) -> None:
+        if name == "visible: published":
+            raise OSError("the disk failed")
+
+    with pytest.raises(OSError, match="the disk failed"):
+        work(tmp_path, step)
+    assert visible(tmp_path) < WHOLE
+
+    ledger = Ledger(tmp_path / "ledger.db")
+    other = new_ulid(NOON, bytes(10))
+    with workspace(tmp_path).begin(other, step=step) as stage:
+        stage.seal()
+        ledger.append("verdict", at=NOON, via="gate", subject=BATCH, run=other)
+        with pytest.raises(OSError, match="the disk failed"):
+            stage.make_visible()
+        with pytest.raises(AuditorError, match="decided and partly visible"):
+            stage.clear()
+        stage.abandon()
+    done = workspace(tmp_path).recover(ledger, NOON)
+    assert {each.outcome for each in done} == {"finished"}
+    assert workspace(tmp_path).all_runs() == tuple(sorted((RUN, other), reverse=True))
+    assert visible(tmp_path) >= WHOLE
+    assert not list(tmp_path.glob("*/.staging/*"))
+
+
+def test_an_abandoned_run_leaves_only_its_mark(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    with workspace(tmp_path).begin(RUN) as stage:
+        (stage.published / "part-0.parquet").write_text("good")
+        stage.abandon()
+    left = [path.name for path in tmp_path.glob("*/.staging/*")]
+    assert left == [f"{RUN}.lock"]
+    assert [each.outcome for each in workspace(tmp_path).recover(ledger, NOON)] == ["held"]
+    assert said(tmp_path) == ["batch.held"]

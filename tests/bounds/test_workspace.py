@@ -18,7 +18,10 @@ RUN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 OTHER_RUN = "01ARZ3NDEKTSV4RRFFQ69G5FAW"
 DIGEST = hashlib.sha256(b"published").hexdigest()
 SET = hashlib.sha256(b"set").hexdigest()
-SPAWN = multiprocessing.get_context("spawn")
+FORK = multiprocessing.get_context("fork")
+
+# The children use neither Arrow nor threads, so that forking beside Arrow's idle ones is safe.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .*fork:DeprecationWarning")
 
 
 def workspace(root: Path, **changes: Any) -> Workspace:
@@ -277,8 +280,8 @@ def _key(root: Path, barrier: Any, results: Any) -> None:
 
 
 def test_several_first_users_get_one_key(tmp_path: Path) -> None:
-    barrier, results = SPAWN.Barrier(4), SPAWN.Queue()
-    users = [SPAWN.Process(target=_key, args=(tmp_path, barrier, results)) for _ in range(4)]
+    barrier, results = FORK.Barrier(4), FORK.Queue()
+    users = [FORK.Process(target=_key, args=(tmp_path, barrier, results)) for _ in range(4)]
     for user in users:
         user.start()
     keys = {results.get(timeout=60) for _ in users}

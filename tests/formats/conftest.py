@@ -202,7 +202,7 @@ def charts() -> Charts:
             y=math.sin(at * 2.4) * (at % 31) / 11 + (at % 3),
             quarantined=at % 23 == 0,
         )
-        for at in range(900)
+        for at in range(240)
     ]
     return Charts(
         contributors=(
@@ -408,7 +408,7 @@ def largest(report: Report, text: str) -> Report:
             labels=tuple(replace(chart.labels[0], label=text) for _ in range(10_000)),
             drift=tuple(replace(chart.drift[0], column=text) for _ in range(10_000)),
             time=chart.time * 1000,
-            map=chart.map * 120,
+            map=chart.map * 450,
         ),
     )
 

@@ -38,7 +38,7 @@ bench: $(INSTALLED) ## our audit beside its peers, on the same rows in one run
 
 lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml (UPGRADE=--upgrade takes newer versions)
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev \
-		--universal --fork-strategy fewest --python-version 3.11 \
+		--universal --fork-strategy fewest --python-version 3.11 --no-strip-extras \
 		--generate-hashes --no-emit-index-url --no-header \
 		$(UPGRADE) --output-file requirements.lock
 

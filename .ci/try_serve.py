@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 PATIENCE = 180.0
 SETTINGS = """\
@@ -82,7 +83,7 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def answer(url: str, body: dict[str, object] | None = None) -> object:
+def answer(url: str, body: dict[str, object] | None = None) -> Any:
     """The JSON that `url` answers with; None while nobody answers."""
     sent = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, sent, {"Content-Type": "application/json"})

@@ -139,6 +139,8 @@ class Run:
     stage: RunStage
     ledger: Ledger
     started: float = field(default_factory=time.perf_counter)
+    subject: str | None = None  # the batch's digest, once it is known
+    decided: bool = False  # the ledger has the verdict: what is left is to make it visible
 
     @property
     def id(self) -> str:
@@ -268,13 +270,14 @@ def ingest_step(run: Run) -> Ingest:
             broken=run.job.settings.policy.broken_files,
             progress=run.job.progress,
         )
-    _log(run, "batch.received", ingested.digest)
+    run.subject = ingested.digest
+    _log(run, "batch.received")
     return ingested
 
 
 def screen_step(run: Run, ingested: Ingest) -> Screened:
     """Provenance, then every enabled detector. Claims only; nothing is decided."""
-    _log(run, "batch.screening", ingested.digest)
+    _log(run, "batch.screening")
     roles: tuple[RoleRecord, ...] = ()
     if ingested.batch is not None:
         assigned, roles = infer_roles(
@@ -344,25 +347,30 @@ def hold(run: Run, error: Exception) -> Result:
         OSError, LedgerError: even that could not be written; the mark that stays lets the next
             run log it.
     """
+    if run.decided:
+        # The verdict stands. The next run finishes what could not be made visible.
+        run.stage.close()
+        raise error
     reason = f"{type(error).__name__}: {error}"
     run.job.say(f"the audit broke off: {reason}")
     try:
         run.stage.clear()
         run.stage.evidence.mkdir(parents=True, exist_ok=True)
-        decided = _broken(reason)
+        decided = _broken(reason, run.subject)
         final = _report(run, decided, (), None)
         write_evidence(run.stage.evidence, final, samples=False)
         run.stage.seal()
-        _log(run, "batch.held", None, detail={"reason": type(error).__name__})
+        _log(run, "batch.held", detail={"reason": type(error).__name__})
+        run.decided = True
         return _result(final, decided.rows, run.stage.make_visible())
     except BaseException:
-        run.stage.abandon()
+        run.stage.close() if run.decided else run.stage.abandon()
         raise
 
 
-def _broken(reason: str) -> Decided:
+def _broken(reason: str, subject: str | None) -> Decided:
     outcome = Outcome(rule=INCOMPLETE.id, failed=reason)
-    empty = Ingest(files=(), digest=hashlib.sha256(b"").hexdigest(), batch=None)
+    empty = Ingest(files=(), digest=subject or hashlib.sha256(b"").hexdigest(), batch=None)
     policy = Policy()
     screened = Screened(
         ingest=empty,
@@ -377,8 +385,11 @@ def _broken(reason: str) -> Decided:
 
 def _interrupted(run: Run) -> None:
     """Ctrl-C: nothing half-written stays, and the ledger says why there is no verdict."""
+    if run.decided:
+        run.stage.close()
+        return
     run.stage.clear()
-    _log(run, "batch.held", None, detail={"reason": "interrupted"})
+    _log(run, "batch.held", detail={"reason": "interrupted"})
     run.stage.remove()
 
 
@@ -580,9 +591,10 @@ def _write_run(
     refs = [hashlib.sha256(envelope).hexdigest(), written["report.json"]]
     detail = {"verdict": final.verdict, "mode": final.mode, "rows": final.rows_in}
     if publishing and quarantine_digest:
-        _log(run, "quarantine.created", final.batch_digest, refs=[quarantine_digest])
+        _log(run, "quarantine.created", refs=[quarantine_digest])
     held = decided.decision.verdict == Verdict.HOLD
-    _log(run, "batch.held" if held else "verdict", final.batch_digest, refs=refs, detail=detail)
+    _log(run, "batch.held" if held else "verdict", refs=refs, detail=detail)
+    run.decided = True
 
 
 def _attest(
@@ -684,7 +696,6 @@ def _why(named: RowSet, aside: RowSet, rows: np.ndarray) -> tuple[list[str], lis
 def _log(
     run: Run,
     event: str,
-    subject: str | None,
     *,
     refs: Sequence[str] = (),
     detail: Mapping[str, Any] | None = None,
@@ -693,7 +704,7 @@ def _log(
         event,
         at=run.job.clock(),
         via="cli" if run.job.mode == Mode.AUDIT else "gate",
-        subject=subject,
+        subject=run.subject,
         refs=refs,
         run=run.id,
         detail=detail,

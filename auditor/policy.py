@@ -140,19 +140,22 @@ def _whole_senders(decided: Sequence[Decided], senders: Senders, policy: Policy)
     total = np.bincount(senders.codes[known], minlength=len(senders.names))
     hit = np.bincount(senders.codes[known & bad], minlength=len(senders.names))
     over = (total >= policy.minimum_group) & (hit > limit * total) & (hit < total)
-    return [_set_aside(senders, int(code), int(hit[code]), limit) for code in np.flatnonzero(over)]
+    return [_set_aside(senders, int(code), bad, limit) for code in np.flatnonzero(over)]
 
 
-def _set_aside(senders: Senders, code: int, hit: int, limit: float) -> Decided:
+def _set_aside(
+    senders: Senders, code: int, bad: npt.NDArray[np.bool_], limit: float
+) -> Decided:
     rows = np.flatnonzero(senders.codes == code)
-    name = str(senders.names[code])
+    suspicion = np.where(bad[rows], 0.9, 0.5)
+    name, hit = str(senders.names[code]), int(bad[rows].sum())
     finding = Finding(
         rule=SHARE_LIMIT.id,
         severity=SHARE_LIMIT.severity,
         message=f"{senders.role} {name!r}: {hit} of {len(rows)} rows are suspicious, "
         f"over the limit of {limit:.0%}; all of them are set aside",
         evidence={senders.role: name, "suspicious": hit, "rows": len(rows), "limit": limit},
-        rows=row_table(rows, 0.5),
+        rows=row_table(rows, suspicion),
     )
     return Decided(finding, Effect.QUARANTINE, "over the share limit")
 
@@ -178,11 +181,9 @@ def _verdict(
         )
     holding = [d.finding.message for d in decided if d.effect == Effect.HOLD]
     holding += _could_not_tell(outcomes, policy)
-    setting_aside = [
-        d.finding.message
-        for d in decided
-        if d.effect == Effect.QUARANTINE and (d.finding.rows is None or d.finding.rows.num_rows > 0)
-    ]
+    setting_aside = _worst_first(
+        [d.finding for d in decided if d.effect == Effect.QUARANTINE and d.finding.rows]
+    )
     # A quarantine claim about the whole batch names no row to set aside: the batch waits.
     whole = [
         d.finding.message
@@ -198,6 +199,15 @@ def _verdict(
     return Decision(
         Verdict.ACCEPT, ("no rule had a claim within its error budget",), tuple(decided)
     )
+
+
+def _worst_first(findings: Sequence[Finding]) -> list[str]:
+    """The messages, by severity, then by the number of rows."""
+    order = list(Severity)
+    ranked = sorted(
+        findings, key=lambda f: (-order.index(f.severity), -(f.rows.num_rows if f.rows else 0))
+    )
+    return [finding.message for finding in ranked]
 
 
 def _could_not_tell(outcomes: Sequence[Outcome], policy: Policy) -> list[str]:

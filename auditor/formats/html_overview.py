@@ -28,7 +28,7 @@ _EFFECT: Final[Mapping[str, str]] = {
 
 def prose(text: str) -> Markup:
     """Return a sentence; what stands in backticks is set as code."""
-    parts = wording.segments(text)
+    parts = wording.segments(text[:1000])
     return join([tag("code", part) if code else part for part, code in parts])
 
 

@@ -30,6 +30,7 @@ _WEIGHT: Final[Mapping[str, int]] = {
     Effect.QUARANTINE: 2,
     Effect.NOTE: 3,
 }
+_CODES: Final = 10  # names set as code in one sentence
 _SEVERITY: Final[Mapping[str, int]] = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
 
@@ -132,9 +133,12 @@ def covered(report: Report) -> list[str]:
 
 
 def segments(text: str) -> list[tuple[str, bool]]:
-    """Split a sentence of ours at its backticks into (text, is it code); unbalanced ones stay."""
-    parts = text.split("`")
-    if len(parts) % 2 == 0:
+    """Split a sentence of ours at its backticks into (text, is it code).
+
+    Unbalanced backticks, and more than a sentence of ours has, stay as they are.
+    """
+    parts = text.split("`", 2 * _CODES + 1)
+    if len(parts) % 2 == 0 or len(parts) > 2 * _CODES:
         return [(text, False)]
     return [(part, at % 2 == 1) for at, part in enumerate(parts) if part]
 

@@ -18,6 +18,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from importlib.abc import MetaPathFinder
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 if TYPE_CHECKING:
@@ -82,6 +83,15 @@ def main() -> None:
     except OSError as error:
         channel.tell("failed", errno=error.errno or 0, message=str(error))
         os._exit(MACHINE_FAILED)
+    # Not `sys.exit`: Arrow's threads may still run, and its tear-down then aborts now and again,
+    # which the parent would take for a crash on hostile input.
+    os._exit(0)
+
+
+def _failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An exception that nobody foresaw: say so and end with 1, again without any tear-down."""
+    sys.__excepthook__(kind, error, trace)
+    os._exit(1)
 
 
 def limited(limits: Mapping[str, int]) -> None:
@@ -160,4 +170,5 @@ def image(parsed: Parsed) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    sys.excepthook = _failed
     main()

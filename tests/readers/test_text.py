@@ -228,15 +228,6 @@ def zstd(content: bytes) -> bytes:
     return pa.compress(content, codec="zstd", asbytes=True)
 
 
-def lz4(content: bytes) -> bytes:
-    sink = io.BytesIO()
-    with pa.CompressedOutputStream(pa.PythonFile(sink, mode="w"), "lz4") as out:
-        out.write(content)
-        out.flush()
-        out.close()
-        return sink.getvalue() if not sink.closed else b""
-
-
 @pytest.mark.parametrize(
     ("suffix", "compress"),
     [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", zstd)],

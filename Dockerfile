@@ -19,9 +19,9 @@ COPY .ci/lock_subset.py .ci/
 RUN python .ci/lock_subset.py hatchling >/build.lock \
     && python .ci/lock_subset.py "${EXTRA}" >/run.lock \
     && python -m venv /build \
-    && /build/bin/pip install --require-hashes -r /build.lock \
+    && /build/bin/pip install --no-deps --require-hashes -r /build.lock \
     && python -m venv /opt/auditor \
-    && /opt/auditor/bin/pip install --require-hashes -r /run.lock
+    && /opt/auditor/bin/pip install --no-deps --require-hashes -r /run.lock
 COPY . .
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /opt/auditor/bin/pip install --no-deps /wheels/auditor-*.whl \

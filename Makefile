@@ -38,7 +38,7 @@ bench: $(INSTALLED) ## our audit beside its peers, on the same rows in one run
 
 lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml (UPGRADE=--upgrade takes newer versions)
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev \
-		--universal --fork-strategy fewest --python-version 3.11 --no-strip-extras \
+		--universal --fork-strategy fewest --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header \
 		$(UPGRADE) --output-file requirements.lock
 
@@ -48,7 +48,8 @@ clean: ## remove the environment, caches and builds; .auditor/ holds evidence an
 	find auditor flows tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # Once, and again when the lock or pyproject.toml is newer. Nothing without a hash is installed: the
-# build backend of the last step comes from the lock too.
+# build backend comes from the lock too. --no-deps because the lock is complete (`pip check` sees to it)
+# and pip before 23.3 cannot resolve it: it looks at newer versions of what is pinned with an extra.
 $(INSTALLED): requirements.lock pyproject.toml
 	@set -e; found=; clear=; \
 	for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python); do \
@@ -58,11 +59,12 @@ $(INSTALLED): requirements.lock pyproject.toml
 		echo "no Python 3.11 or newer ($(or $(PYTHON),python3, python3.13, python3.12, python3.11, python)): make PYTHON=/path/to/python3.11" >&2; \
 		exit 2; \
 	fi; \
-	echo "installing requirements.lock into $(VENV) with $$($$found --version), about a minute"; \
+	echo "installing requirements.lock into $(VENV) with $$($$found --version), a minute or two"; \
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 		! [ -f $(VENV)/pyvenv.cfg ] || clear=--clear; \
 		$$found -m venv $$clear $(VENV); \
 	}
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check --disable-pip-version-check >/dev/null || $(BIN)/python -m pip check
 	@touch $@

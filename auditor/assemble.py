@@ -122,6 +122,8 @@ def _rule_records(
             required=outcome.rule in policy.required,
             findings=sum(d.finding.rule == outcome.rule for d in decision.decided),
             seconds=round(outcome.seconds, 3),
+            attacks=rules[outcome.rule].attacks,
+            references=rules[outcome.rule].references,
         )
         for outcome in outcomes
     )

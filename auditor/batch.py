@@ -165,6 +165,17 @@ def texts(batch: Batch, column: str) -> list[str | None]:
     return found
 
 
+def distinct(values: Sequence[str | None]) -> tuple[list[str], list[int]]:
+    """The distinct texts, sorted, and for each value its position among them (-1 where missing).
+
+    With Python's own strings: NumPy's give every row the width of the longest, which a sender
+    chooses, and drop NUL at the end.
+    """
+    names = sorted({value for value in values if value is not None})
+    place: dict[str | None, int] = {name: i for i, name in enumerate(names)}
+    return names, [place.get(value, -1) for value in values]
+
+
 def as_text(column: pa.Array) -> pa.Array:
     """Any flat column as strings; numbers as Arrow writes them."""
     return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())

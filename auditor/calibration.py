@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -31,7 +32,7 @@ from auditor.baseline import (
     frozen_edges,
     key_id,
 )
-from auditor.batch import Batch, Roles, TableBatch, as_text, texts
+from auditor.batch import Batch, Roles, TableBatch, as_text, distinct, texts
 from auditor.context import Context
 from auditor.copies import content_columns, take_rows
 from auditor.detectors import DETECTORS
@@ -84,7 +85,7 @@ def build(batch: Batch, plan: Plan, progress: Progress | None = None) -> Baselin
     say("measuring false alarms on clean batches")
     clean = _measure(batch, plan)
     baseline = replace(baseline, clean=clean)
-    return replace(baseline, digest=_digest(_header(baseline), _tables(baseline)))
+    return replace(baseline, digest=_digest(_header(baseline), _files(baseline)))
 
 
 def _assemble(batch: Batch, plan: Plan, say: Progress) -> Baseline:
@@ -143,8 +144,9 @@ def _stratified(batch: Batch, plan: Plan) -> Rows:
         return np.arange(batch.rows)
     if batch.roles.label is None:
         return rng.choice(batch.rows, plan.sample_rows, replace=False)
-    labels = np.array([x or "" for x in texts(batch, batch.roles.label)], dtype=np.str_)
-    _, code, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    _, place = distinct([x or "" for x in texts(batch, batch.roles.label)])
+    code = np.array(place, dtype=np.int64)
+    counts = np.bincount(code)
     # Each row draws a uniform key; dividing by the share kept keeps at least 200 of a rare label.
     share = np.minimum(1.0, np.maximum(plan.sample_rows / batch.rows, 200 / counts))
     draw = rng.random(batch.rows) / share[code]
@@ -165,10 +167,12 @@ def _count(
     keys: list[pa.RecordBatch] = []
     counts: dict[str, dict[str, Counts]] = {}
     labels: dict[str, dict[str, int]] = {}
+    total: dict[str, int] = {}
     for chunk in batch.chunks(batch.schema.names):
         keys.append(_key_columns(chunk.data, content, features, batch.roles, plan.site_key))
         for source, rows in _by_source(chunk.data, batch.roles):
             own = counts.setdefault(source, {})
+            total[source] = total.get(source, 0) + rows.num_rows
             for name, edge in edges.items():
                 found = bin_counts(rows.column(name), edge)
                 own[name] = own[name] + found if name in own else found
@@ -177,7 +181,7 @@ def _count(
         Part(
             name=f"{plan.name}/{source}" if source else plan.name,
             digest=batch.digest,
-            rows=int(sum(next(iter(own.values()), np.zeros(0, dtype=np.int64)).tolist())),
+            rows=total[source],
             histograms={name: tuple(int(v) for v in values) for name, values in own.items()},
             labels=labels[source],
         )
@@ -204,10 +208,9 @@ def _by_source(data: pa.RecordBatch, roles: Roles) -> list[tuple[str, pa.RecordB
     column = roles.first("source")
     if column is None:
         return [("", data)]
-    names = np.array([x or "" for x in as_text(data.column(column)).to_pylist()], dtype=np.str_)
-    return [
-        (str(name), data.take(pa.array(np.flatnonzero(names == name)))) for name in np.unique(names)
-    ]
+    names, place = distinct([x or "" for x in as_text(data.column(column)).to_pylist()])
+    code = np.array(place, dtype=np.int64)
+    return [(name, data.take(pa.array(np.flatnonzero(code == i)))) for i, name in enumerate(names)]
 
 
 def _add_labels(counts: dict[str, int], rows: pa.RecordBatch, roles: Roles) -> None:
@@ -220,6 +223,8 @@ def _add_labels(counts: dict[str, int], rows: pa.RecordBatch, roles: Roles) -> N
 
 def _measure(batch: Batch, plan: Plan) -> dict[str, Any]:
     """False alarms at the default policy: later clean windows against the earlier two thirds."""
+    if plan.resamples < 1:
+        return _clean(0, 0, 0, 0)
     order = _time_order(batch)
     cut = (2 * batch.rows) // 3
     rng = np.random.default_rng(plan.seed)
@@ -242,9 +247,13 @@ def _measure(batch: Batch, plan: Plan) -> dict[str, Any]:
         alarms += decision[0] != Verdict.ACCEPT
         quarantined += decision[1]
         rows += window.rows
+    return _clean(plan.resamples, alarms, rows, quarantined)
+
+
+def _clean(batches: int, alarms: int, rows: int, quarantined: int) -> dict[str, Any]:
     low, high = wilson(quarantined, rows)
     return {
-        "batches": plan.resamples,
+        "batches": batches,
         "batches_not_accepted": alarms,
         "rows": rows,
         "rows_quarantined": quarantined,
@@ -279,8 +288,8 @@ def write(baseline: Baseline, folder: Path) -> Path:
     staging = folder.with_name(f".{folder.name}.{os.getpid()}")
     staging.mkdir(parents=True)
     try:
-        for name, table in _tables(baseline).items():
-            pq.write_table(table, staging / name, compression="zstd")
+        for name, content in _files(baseline).items():
+            (staging / name).write_bytes(content)
         header = _header(baseline) | {"digest": baseline.digest}
         (staging / "baseline.json").write_text(json.dumps(header, indent=1, sort_keys=True))
         if folder.exists():
@@ -299,10 +308,11 @@ def read(folder: Path) -> Baseline:
         BaselineError: missing, damaged, edited, or of another version.
     """
     header = _read_header(folder)
-    tables = {name: _read_table(folder / name) for name in ("sample.parquet", "keys.parquet")}
+    files = {name: _read_bytes(folder / name) for name in ("sample.parquet", "keys.parquet")}
     digest = header.pop("digest", None)
-    if digest != _digest(header, tables):
+    if digest != _digest(header, files):
         raise BaselineError(f"{folder}: does not match its digest; it was edited, build it again")
+    tables = {name: _read_table(folder / name, content) for name, content in files.items()}
     try:
         return Baseline(
             digest=digest,
@@ -337,15 +347,33 @@ def _read_header(folder: Path) -> dict[str, Any]:
     return header
 
 
-def _read_table(path: Path) -> pa.Table:
+def _read_bytes(path: Path) -> bytes:
     try:
-        return pq.read_table(path, pre_buffer=False)
+        return path.read_bytes()
+    except OSError as error:
+        raise BaselineError(f"{path}: cannot be read ({error})") from error
+
+
+def _read_table(path: Path, content: bytes) -> pa.Table:
+    try:
+        return pq.read_table(pa.BufferReader(content), pre_buffer=False)
     except (OSError, pa.ArrowInvalid) as error:
         raise BaselineError(f"{path}: cannot be read ({error})") from error
 
 
-def _tables(baseline: Baseline) -> dict[str, pa.Table]:
-    return {"sample.parquet": baseline.sample, "keys.parquet": baseline.keys}
+def _files(baseline: Baseline) -> dict[str, bytes]:
+    """The tables as they are stored.
+
+    Parquet changes units and what stands under nulls: only these bytes stay the same.
+    """
+    tables = {"sample.parquet": baseline.sample, "keys.parquet": baseline.keys}
+    return {name: _parquet(table) for name, table in tables.items()}
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
 
 
 def _header(baseline: Baseline) -> dict[str, Any]:
@@ -362,15 +390,11 @@ def _header(baseline: Baseline) -> dict[str, Any]:
     }
 
 
-def _digest(header: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> str:
-    """sha256 over the canonical header and the tables' Arrow IPC bytes, in name order."""
+def _digest(header: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+    """sha256 over the canonical header and the sha256 of each file, in name order."""
     digest = hashlib.sha256(rfc8785.dumps(json.loads(json.dumps(header))))
-    for name in sorted(tables):
-        sink = pa.BufferOutputStream()
-        table = tables[name].replace_schema_metadata(None).combine_chunks()
-        with pa.ipc.new_stream(sink, table.schema) as stream:
-            stream.write_table(table)
-        digest.update(name.encode() + hashlib.sha256(sink.getvalue()).digest())
+    for name in sorted(files):
+        digest.update(name.encode() + hashlib.sha256(files[name]).digest())
     return digest.hexdigest()
 
 

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditor.baseline import Baseline, count_batch
-from auditor.batch import Batch, as_text, texts
+from auditor.batch import Batch, as_text, distinct, texts
 from auditor.copies import take_rows
-from auditor.features import Encoder, Matrix
+from auditor.features import Encoder, Matrix, is_category, is_number
 from auditor.model import (
     Charts,
     ContributorRecord,
@@ -61,7 +61,7 @@ def neighbours(
 ) -> dict[int, tuple[dict[str, Scalar], ...]]:
     """The trusted rows nearest to each named row in encoded features, nearest first."""
     encoder = Encoder.fit(baseline.sample, baseline.roles.features)
-    if not encoder.columns or any(n not in batch.schema.names for n in encoder.names):
+    if not encoder.columns or not all(_same_kind(batch, baseline, n) for n in encoder.names):
         return {}
     wanted = np.unique(rows)
     mine = np.clip(encoder.transform(take_rows(batch, list(encoder.names), wanted)), -10, 10)
@@ -111,15 +111,16 @@ def _contributors(
 ) -> tuple[ContributorRecord, ...]:
     if batch.roles.contributor is None:
         return ()
-    names = np.array([x or "" for x in texts(batch, batch.roles.contributor)], dtype=np.str_)
-    unique, code = np.unique(names, return_inverse=True)
+    unique, place = distinct([x or "" for x in texts(batch, batch.roles.contributor)])
+    code = np.array(place, dtype=np.int64)
     total = np.bincount(code, minlength=len(unique))
     hit = np.bincount(code, weights=marked, minlength=len(unique))
     mean = np.bincount(code, weights=suspicion, minlength=len(unique)) / np.maximum(total, 1)
-    order = np.lexsort((unique, -total, -mean, -hit / np.maximum(total, 1)))[:BARS]
+    # Stable, and the names are sorted: among equals the first name comes first.
+    order = np.lexsort((-total, -mean, -hit / np.maximum(total, 1)))[:BARS]
     return tuple(
         ContributorRecord(
-            contributor=str(unique[i])[:CELL],
+            contributor=unique[i][:CELL],
             rows=int(total[i]),
             quarantined=int(hit[i]),
             mean_suspicion=round(float(mean[i]), 4),
@@ -170,7 +171,7 @@ def _same_kind(batch: Batch, baseline: Baseline, name: str) -> bool:
     if name not in batch.schema.names or name not in baseline.schema.names:
         return False
     mine, trusted = batch.schema.field(name).type, baseline.schema.field(name).type
-    return bool(pa.types.is_string(mine) == pa.types.is_string(trusted))
+    return is_number(mine) == is_number(trusted) and is_category(mine) == is_category(trusted)
 
 
 def _time(batch: Batch, marked: npt.NDArray[np.bool_]) -> tuple[TimeRecord, ...]:
@@ -219,7 +220,7 @@ def _map(
         return ()
     table = take_rows(batch, features, rows)
     source = baseline.sample if baseline is not None else table
-    if any(c not in source.column_names for c in features):
+    if baseline is not None and not all(_same_kind(batch, baseline, c) for c in features):
         return ()
     encoder = Encoder.fit(source, features)
     fitted = np.clip(encoder.transform(source), -5, 5)

@@ -19,6 +19,8 @@ Matrix = npt.NDArray[np.float32]
 
 #: Categories of one column that get an indicator of their own; the rest share "other".
 MAX_CATEGORIES: Final = 32
+#: Numbers are cut here: quantiles and squares of larger ones would leave float64.
+HUGE: Final = 1e150
 #: Encoded numbers stay inside this: far enough to be seen, near enough for float32 and its squares.
 FAR: Final = 1e6
 
@@ -42,7 +44,7 @@ def is_category(kind: pa.DataType) -> bool:
 
 
 def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """Any number column as float64[n]; null, NaN and ±inf become NaN."""
+    """Any number column as float64[n] within ±`HUGE`; null, NaN and ±inf become NaN."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_boolean(column.type):
@@ -50,7 +52,7 @@ def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
     values = pc.fill_null(column.cast(pa.float64(), safe=False), np.nan)
     result: npt.NDArray[np.float64] = values.to_numpy(zero_copy_only=False).astype(np.float64)
     result[~np.isfinite(result)] = np.nan
-    return result
+    return np.clip(result, -HUGE, HUGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class Numeric:
         """Fill `out` float32[n, width]; return which rows miss a value unexpectedly, bool[n]."""
         values = numbers(column)
         absent = np.isnan(values)
-        scaled = np.clip((values - self.centre) / self.scale, -FAR, FAR)
+        with np.errstate(over="ignore"):  # a tiny scale: infinite is cut to FAR as well
+            scaled = np.clip((values - self.centre) / self.scale, -FAR, FAR)
         out[:, 0] = np.where(absent, 0.0, scaled)
         if self.missing:
             out[:, 1] = absent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,9 +34,9 @@ class Classes:
     @classmethod
     def of(cls, labels: Sequence[str | None]) -> Classes:
         """Classes with enough rows among `labels`."""
-        values, counts = np.unique([x for x in labels if x is not None], return_counts=True)
-        order = sorted(range(len(values)), key=lambda i: (-counts[i], values[i]))
-        return cls(tuple(str(values[i]) for i in order[:MAX_CLASSES] if counts[i] >= MIN_ROWS))
+        counts = Counter(x for x in labels if x is not None)
+        order = sorted(counts, key=lambda name: (-counts[name], name))
+        return cls(tuple(name for name in order[:MAX_CLASSES] if counts[name] >= MIN_ROWS))
 
     def codes(self, labels: Sequence[str | None]) -> Codes:
         """Position of each label in `names`, -1 where it is missing or not judged: int64[n]."""
@@ -121,9 +122,11 @@ def _folds(
     count = int(max(2, min(folds, rarest)))
     if senders is not None and len(np.unique(senders)) >= count:
         split = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        parts = split.split(known, codes[known], senders)
-    else:
-        parts = StratifiedKFold(count, shuffle=True, random_state=seed).split(known, codes[known])
+        parts = list(split.split(known, codes[known], senders))
+        # Where one sender is all there is of a class, leaving it out leaves nothing to tell apart.
+        if all(len(np.unique(codes[known][train])) > 1 for train, _ in parts):
+            return [(known[train], known[held]) for train, held in parts]
+    parts = StratifiedKFold(count, shuffle=True, random_state=seed).split(known, codes[known])
     return [(known[train], known[held]) for train, held in parts]
 
 

@@ -107,8 +107,8 @@ class Rule:
     """What is looked for.
 
     `effect` is the default that a policy may override. `row_local`: a row scores the same alone
-    or in a crowd. `order_free`: the row order of the batch does not matter. `minimum_rows`: below
-    that the detector says so instead of guessing.
+    or in a crowd. `order_free`: the row order of the batch does not matter. Both are meant against
+    a baseline. `minimum_rows`: below that the detector says so instead of guessing.
     """
 
     id: str

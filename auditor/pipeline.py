@@ -231,10 +231,15 @@ def audit(job: Job) -> Result:
         BatchError: the input cannot be opened.
         OSError, LedgerError: not even a HOLD could be written (disk full); the next run logs it.
     """
-    run = begin(job)
+    return finish(begin(job))
+
+
+def finish(run: Run, steps: Steps | None = None) -> Result:
+    """All steps of a run that was begun; `steps` replaces them by wrapped ones. See `audit`."""
+    steps = steps or Steps()
     try:
-        ingested = ingest_step(run)
-        return publish_step(run, decide_step(run, screen_step(run, ingested)))
+        screened = steps.screen(run, steps.ingest(run))
+        return steps.publish(run, steps.decide(run, screened))
     except BatchError:
         run.stage.remove()
         raise
@@ -256,11 +261,17 @@ def begin(job: Job) -> Run:
     return Run(job, trusted, roots.begin(new_ulid(now, os.urandom(RANDOM_BYTES))), ledger)
 
 
-def ingest_step(run: Run) -> Ingest:
-    """Copy, hash and parse the input once; the ledger learns that the batch was received."""
+def ingest_step(run: Run, kept: Ingest | None = None) -> Ingest:
+    """Copy, hash and parse the input once; the ledger learns that the batch was received.
+
+    `kept` is what an earlier ingest of the same bytes left, verified again by the caller and moved
+    to this run's scratch folder; then nothing is read.
+    """
     run.job.say("reading the batch")
     limits = run.job.settings.limits.as_limits()
-    if run.job.table is not None:
+    if kept is not None:
+        ingested = kept
+    elif run.job.table is not None:
         ingested = ingest_table(run.job.table, staging=run.stage.scratch)
     else:
         ingested = ingest(
@@ -338,6 +349,16 @@ def publish_step(run: Run, decided: Decided) -> Result:
     _write_run(run, decided, final, outputs, quarantine_digest, publishing=publishing)
     visible = run.stage.make_visible()
     return _result(final, decided.rows, visible)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """The four steps of `finish`, each of which a scheduler may wrap (retries, names)."""
+
+    ingest: Callable[[Run], Ingest] = ingest_step
+    screen: Callable[[Run, Ingest], Screened] = screen_step
+    decide: Callable[[Run, Screened], Decided] = decide_step
+    publish: Callable[[Run, Decided], Result] = publish_step
 
 
 def hold(run: Run, error: Exception) -> Result:

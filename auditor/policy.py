@@ -180,7 +180,7 @@ def _verdict(
             f"{policy.batch_share:.0%} of a batch"
         )
     holding = [d.finding.message for d in decided if d.effect == Effect.HOLD]
-    holding += _could_not_tell(outcomes, policy)
+    holding += _could_not_tell(outcomes, policy, rows)
     setting_aside = _worst_first(
         [d.finding for d in decided if d.effect == Effect.QUARANTINE and d.finding.rows]
     )
@@ -210,9 +210,12 @@ def _worst_first(findings: Sequence[Finding]) -> list[str]:
     return [finding.message for finding in ranked]
 
 
-def _could_not_tell(outcomes: Sequence[Outcome], policy: Policy) -> list[str]:
-    """Reasons to hold: a rule failed, or a required one did not run."""
-    reasons = [f"{o.rule} failed: {o.failed}" for o in outcomes if o.failed]
+def _could_not_tell(outcomes: Sequence[Outcome], policy: Policy, rows: int) -> list[str]:
+    """Reasons to hold: no rows, no rule that ran, a rule failed, or a required one did not run."""
+    reasons = [] if rows else ["the batch has no rows"]
+    if all(o.skipped for o in outcomes):
+        reasons.append("every rule was skipped")
+    reasons += [f"{o.rule} failed: {o.failed}" for o in outcomes if o.failed]
     reasons += [
         f"{o.rule} is required and was skipped: {o.skipped}"
         for o in outcomes

@@ -37,6 +37,8 @@ def row_keys(data: pa.RecordBatch, columns: Sequence[str], site_key: bytes) -> W
 
 
 def _cells(column: pa.Array, name: str, site_key: bytes) -> Words:
+    if pa.types.is_dictionary(column.type) and not _plain_dictionary(column):
+        column = column.dictionary_decode()
     values, kind = _canonical(column)
     secret = _column_key(site_key, name, kind)
     if kind == "other":
@@ -65,7 +67,19 @@ def _canonical(column: pa.Array) -> tuple[Words | pa.Array, str]:
         stamp = pa.timestamp("us", getattr(kind, "tz", None))
         micro = column.cast(stamp, safe=False).cast(pa.int64())
         return pc.fill_null(micro, 0).to_numpy(zero_copy_only=False).view(np.uint64), "time"
+    if pa.types.is_time(kind) or pa.types.is_duration(kind):
+        whole = pc.fill_null(column.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64()), 0)
+        words = whole.cast(pa.int64()).to_numpy(zero_copy_only=False).view(np.uint64)
+        return words, str(kind)
     return column, "other"
+
+
+def _plain_dictionary(column: pa.DictionaryArray) -> bool:
+    """Texts, none of them null: a null among the distinct values would not be seen as one."""
+    kind, distinct = column.type.value_type, column.dictionary
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind)) and not (
+        distinct.null_count
+    )
 
 
 def _distinct(column: pa.Array, secret: bytes) -> Words:

@@ -33,6 +33,13 @@ class Form(StrEnum):
     GITHUB = "github"
 
 
+class Profile(StrEnum):
+    """How much runs."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+
+
 class FailOn(StrEnum):
     """From which verdict on the exit code says so."""
 
@@ -40,6 +47,13 @@ class FailOn(StrEnum):
     REJECT = "reject"
 
 
+Scope = Annotated[
+    Profile,
+    typer.Option(
+        help="quick: integrity, provenance, duplicates (about 1 s); "
+        "standard: also expectations and the rules that fit models (about 5 s and more)."
+    ),
+]
 Data = Annotated[
     list[str], typer.Argument(help="Files, folders or globs: Parquet, CSV, JSON Lines, Arrow.")
 ]
@@ -86,6 +100,7 @@ def audit(
     fail_on: Annotated[
         FailOn, typer.Option(help="`quarantine`: exit 10 when rows would be set aside.")
     ] = FailOn.REJECT,
+    profile: Scope = Profile.STANDARD,
     form: Format = Form.RICH,
     output: Output = None,
     no_samples: NoSamples = False,
@@ -99,7 +114,7 @@ def audit(
     from auditor.model import Mode, Verdict
 
     settings = _settings(config, label, role, baseline, expectations, no_samples)
-    result = _run(data, settings, Mode.AUDIT, manifest, quiet)
+    result = _run(data, settings, Mode.AUDIT, manifest, quiet, profile)
     _tell(result, form, output, open_report)
     codes = {Verdict.REJECT: Exit.REJECT, Verdict.HOLD: Exit.HOLD}
     if fail_on == FailOn.QUARANTINE:
@@ -189,15 +204,27 @@ def _settings(
 
 
 def _run(
-    data: list[str], settings: Settings, mode: Any, manifest: Path | None, quiet: bool
+    data: list[str],
+    settings: Settings,
+    mode: Any,
+    manifest: Path | None,
+    quiet: bool,
+    profile: Profile = Profile.STANDARD,
 ) -> Result:
+    from auditor.cli.common import keep_pandas_out
     from auditor.errors import ConfigError
+
+    if settings.expectations is None or profile == Profile.QUICK:
+        keep_pandas_out()
+    from auditor.detectors import DETECTORS
+    from auditor.model import Family
     from auditor.pipeline import Job
     from auditor.pipeline import audit as run_audit
     from auditor.readers import resolve
 
     if manifest is not None and not manifest.is_file():
         raise ConfigError(f"{manifest}: no such manifest")
+    heavy = {Family.QUALITY, Family.LABEL, Family.FEATURE} if profile == Profile.QUICK else set()
     name = settings.name if settings.name != "batch" else Path(data[0]).name or data[0]
     job = Job(
         settings=settings,
@@ -205,6 +232,7 @@ def _run(
         sources=resolve(data),
         name=name,
         manifest=manifest,
+        detectors=tuple(d for d in DETECTORS if d.rule.family not in heavy),
         progress=progress(quiet),
     )
     try:

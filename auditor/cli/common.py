@@ -145,6 +145,34 @@ def load_settings(
     return load(config, os.environ, strict_permissions=strict, files_must_exist=files_must_exist)
 
 
+def keep_pandas_out() -> None:
+    """Tell pyarrow that there is no pandas, in this process only.
+
+    pyarrow imports pandas at its first array if it is installed, which costs a second and 60 MB;
+    a command that runs no expectation suite converts nothing between the two. Other packages may
+    import pandas afterwards.
+    """
+    if "pandas" in sys.modules:
+        return
+    absent = _Absent()
+    sys.meta_path.insert(0, absent)
+    try:
+        import pyarrow as pa
+
+        pa.scalar(0)
+    finally:
+        sys.meta_path.remove(absent)
+
+
+class _Absent:
+    """An import finder for which there is no pandas."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        """See `importlib.abc.MetaPathFinder`."""
+        if fullname.partition(".")[0] == "pandas":
+            raise ModuleNotFoundError(name=fullname)
+
+
 def parse_roles(label: str | None, given: list[str]) -> dict[str, tuple[str, ...]]:
     """`--label` and `--role ROLE=COLUMN[,COLUMN]` as a mapping."""
     from auditor.errors import ConfigError

@@ -46,6 +46,7 @@ class ConflictingLabels:
         effect=Effect.QUARANTINE,
         attacks=("conflicting-copy",),
         references=("Northcutt et al. 2021, Confident learning", "ATLAS AML.T0020"),
+        order_free=False,  # without timestamps the first of a family is the one that stays
     )
 
     @classmethod
@@ -91,7 +92,8 @@ class ConflictingLabels:
             rule=self.rule.id,
             severity=self.rule.severity,
             message=f"{len(rows)} rows repeat the features of an older row with another label",
-            p_value=self._tail(rows, total) if base else None,
+            # Pairs grow with the square of the rows: a longer batch contradicts itself more.
+            p_value=self._tail(rows, total, max(1.0, total / base)) if base else None,
             evidence={"conflicting_rows": len(rows), "trusted_conflicts": known},
             rows=row_table(rows, 0.95),
             calibrated=base > 0,
@@ -108,10 +110,10 @@ class ConflictingLabels:
             rows=row_table(rows, 0.98),
         )
 
-    def _tail(self, rows: Rows, total: int) -> float:
+    def _tail(self, rows: Rows, total: int, growth: float = 1.0) -> float:
         """Doubled, because conflicts are counted inside the batch and against trusted rows."""
         known, base = self._trusted_conflicts()
-        return min(1.0, 2.0 * excess_tail(len(rows), total, known, base))
+        return min(1.0, 2.0 * excess_tail(len(rows), total, known, base, slack=1.25 * growth))
 
     def _trusted_conflicts(self) -> tuple[int, int]:
         """Trusted rows that contradict another trusted row, and trusted rows in all."""

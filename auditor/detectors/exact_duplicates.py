@@ -47,6 +47,7 @@ class ExactDuplicates:
         effect=Effect.QUARANTINE,
         attacks=("exact-copy", "injection"),
         references=("Lee et al. 2022, Deduplicating training data", "ATLAS AML.T0020"),
+        order_free=False,  # without timestamps the first of a family is the one that stays
     )
 
     @classmethod

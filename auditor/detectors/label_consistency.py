@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from auditor.baseline import Baseline
-from auditor.batch import Batch, Roles, as_text, read_columns, texts
+from auditor.batch import Batch, Roles, as_text, distinct, read_columns, texts
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder
@@ -343,11 +342,12 @@ def _by_value(values: list[str | None] | None, codes: Codes, minimum: int) -> di
     """Positions of the judged rows of each value that has enough of them."""
     if values is None:
         return {}
-    text: npt.NDArray[np.str_] = np.array([x or "" for x in values], dtype=np.str_)
-    names, number = np.unique(text, return_inverse=True)
+    names, places = distinct(values)
+    number = np.array(places, dtype=np.int64)
     order = np.argsort(number, kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(number))[:-1])
-    judged = {str(n): part[codes[part] >= 0] for n, part in zip(names, parts, strict=True)}
+    # Those without a value come first and are dropped.
+    parts = np.split(order, np.cumsum(np.bincount(number + 1, minlength=len(names) + 1))[:-1])[1:]
+    judged = {n: part[codes[part] >= 0] for n, part in zip(names, parts, strict=True)}
     return {name: rows for name, rows in judged.items() if name and len(rows) >= minimum}
 
 

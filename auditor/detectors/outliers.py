@@ -13,6 +13,7 @@ rows). HBOS would cost three seconds of compilation in each process.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -252,9 +253,9 @@ def _fit(
 
 
 def _frequent(labels: list[str | None]) -> list[str]:
-    values, counts = np.unique([x for x in labels if x is not None], return_counts=True)
-    order = sorted(range(len(values)), key=lambda i: (-counts[i], values[i]))
-    return [str(values[i]) for i in order[:CLASS_COUNT] if counts[i] >= CLASS_ROWS]
+    counts = Counter(x for x in labels if x)
+    order = sorted(counts, key=lambda name: (-counts[name], name))
+    return [name for name in order[:CLASS_COUNT] if counts[name] >= CLASS_ROWS]
 
 
 def _labels(table: pa.Table, roles: Roles) -> list[str | None]:

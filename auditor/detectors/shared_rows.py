@@ -63,11 +63,14 @@ class SharedRows:
         if not len(rows):
             return Outcome(rule=self.rule.id)
         known, base = self._trusted()
+        # Pairs grow with the square of the rows: a longer batch shares more within itself.
+        slack = 1.25 * max(1.0, batch.rows / max(base, 1))
+        p = excess_tail(len(rows), batch.rows, known, base, slack=slack) if base else None
         finding = Finding(
             rule=self.rule.id,
             severity=self.rule.severity,
             message=f"{len(rows)} equal rows came from more than one contributor",
-            p_value=excess_tail(len(rows), batch.rows, known, base) if base else None,
+            p_value=p,
             evidence={
                 "rows": len(rows),
                 "trusted_rows": known,

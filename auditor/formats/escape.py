@@ -7,9 +7,9 @@ something a reader can see, and the length is bounded. What follows is the synta
 from __future__ import annotations
 
 import re
-import unicodedata
 from html import escape as _escape_markup
 from typing import Final
+from unicodedata import combining as _combining
 
 #: Characters of a cell that a report shows before it says "…".
 CELL: Final = 200
@@ -55,10 +55,12 @@ def visible(text: str, limit: int | None = CELL) -> str:
 
 def _shown(text: str) -> str:
     """Replace what cannot be seen, and marks that pile up on one letter."""
+    if text.isprintable() and _BLANK.isdisjoint(text) and not any(map(_combining, text)):
+        return text
     out: list[str] = []
     marks = 0
     for char in text:
-        marks = marks + 1 if unicodedata.combining(char) else 0
+        marks = marks + 1 if _combining(char) else 0
         hidden = not char.isprintable() or char in _BLANK or marks > _STACK
         out.append(_picture(char) if hidden else char)
     return "".join(out)

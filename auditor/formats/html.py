@@ -24,8 +24,8 @@ LARGEST: Final = 2_000_000
 _TIERS: Final = (
     Limits(),
     Limits(samples=5, neighbours=2, columns=16, cell=80, items=100, points=2000),
-    Limits(findings=40, samples=3, neighbours=1, columns=10, cell=60, items=60, points=1000),
-    Limits(findings=20, samples=0, neighbours=0, columns=0, cell=60, items=20, text=4000, points=0),
+    Limits(findings=40, detailed=10, samples=3, neighbours=1, columns=8, items=50, points=1000),
+    Limits(findings=20, detailed=0, cell=60, items=20, text=4000, points=500),
 )
 _TITLES: Final = (
     ("next", "What to do next"),

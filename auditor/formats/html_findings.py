@@ -18,19 +18,13 @@ def section(report: Report, limits: Limits) -> Markup:
     """Return all findings grouped by family, the worst first; the rest is counted."""
     if not report.findings:
         return tag("p", "No rule found anything.")
-    kept = {id(found) for found in wording.ordered(report.findings)[: limits.findings]}
-    unfolded = {id(found) for found in wording.ordered(report.findings)[:_OPEN]}
+    shown = wording.ordered(report.findings)[: limits.findings]
+    count = len(report.findings) - len(shown)
     parts: list[Markup] = []
-    for title, group in wording.by_family(report.findings):
-        items = [
-            _finding(found, report, limits, unfold=id(found) in unfolded)
-            for found in group
-            if id(found) in kept
-        ]
+    for title, group in wording.by_family(shown):
         parts.append(tag("h3", clipped(title, 200)))
-        parts.extend(items)
-        parts.append(_left_out(len(group) - len(items), "finding"))
-    return join(parts)
+        parts += [_finding(found, report, limits, rank) for rank, found in group]
+    return join(parts, _left_out(count, "finding"))
 
 
 def _left_out(count: int, noun: str) -> Markup:
@@ -43,7 +37,8 @@ def _elsewhere(what: str) -> Markup:
     return tag("p", f"{what} in ", tag("code", "findings.parquet"), class_="more")
 
 
-def _finding(found: FindingRecord, report: Report, limits: Limits, *, unfold: bool) -> Markup:
+def _finding(found: FindingRecord, report: Report, limits: Limits, rank: int) -> Markup:
+    """Return a finding; those of the first ranks with their rows."""
     title = tag("h4", clipped(found.title, 200), " ", tag("code", found.rule))
     message = tag("p", clipped(found.message, 1000), class_="message")
     reason = tag("p", clipped(found.reason, 600), class_="reason") if found.reason else None
@@ -53,7 +48,7 @@ def _finding(found: FindingRecord, report: Report, limits: Limits, *, unfold: bo
         message,
         reason,
         facts(_evidence(found, report, limits)),
-        _samples(found, limits, unfold=unfold),
+        _samples(found, limits, rank),
         class_="finding" if found.effect != Effect.NOTE else "finding noted",
     )
 
@@ -87,8 +82,8 @@ def _record(found: FindingRecord, report: Report) -> str | None:
     return None
 
 
-def _samples(found: FindingRecord, limits: Limits, *, unfold: bool) -> Markup | None:
-    shown = found.samples[: limits.samples]
+def _samples(found: FindingRecord, limits: Limits, rank: int) -> Markup | None:
+    shown = found.samples[: limits.samples] if rank < limits.detailed else ()
     total = max(found.rows or 0, len(found.samples))
     if not shown:
         return _elsewhere(wording.plural(total, "row")) if total else None
@@ -104,7 +99,7 @@ def _samples(found: FindingRecord, limits: Limits, *, unfold: bool) -> Markup | 
         table(head, rows, caption=title, class_="samples", numbers=_numeric(shown, columns)),
         _hidden_columns(shown, columns),
         _left_out(total - len(shown), "row"),
-        open=unfold,
+        open=rank < _OPEN,
     )
 
 

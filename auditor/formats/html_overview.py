@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from auditor.formats import wording
+from auditor.formats.escape import ELLIPSIS
 from auditor.formats.limits import Limits
 from auditor.formats.markup import Child, Markup, clipped, facts, join, row, table, tag
 from auditor.model import Effect, Report, RuleRecord, Verdict
@@ -28,7 +29,8 @@ _EFFECT: Final[Mapping[str, str]] = {
 
 def prose(text: str) -> Markup:
     """Return a sentence; what stands in backticks is set as code."""
-    parts = wording.segments(text[:1000])
+    shown = text if len(text) <= 1000 else text[:999] + ELLIPSIS
+    parts = wording.segments(shown)
     return join([tag("code", part) if code else part for part, code in parts])
 
 

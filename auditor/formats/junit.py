@@ -13,7 +13,7 @@ from auditor.formats import wording
 from auditor.formats.escape import xml as safe
 from auditor.model import Effect, FindingRecord, Report, RuleRecord, Verdict
 
-_SHOWN: Final = 50  # findings listed in one test case
+_SHOWN: Final = 20  # findings listed in one test case
 _RULES: Final = 2000
 Problem = tuple[str, str, list[str]]  # element, message, lines of detail
 

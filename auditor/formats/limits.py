@@ -10,6 +10,7 @@ class Limits:
     """How much of each thing is shown: counts of items, `cell` and `text` in characters."""
 
     findings: int = 60
+    detailed: int = 20  # findings with their rows
     samples: int = 10
     neighbours: int = 3
     columns: int = 24

@@ -41,8 +41,25 @@ _SEVERITY: Final[Mapping[str, str]] = {
 }
 # Evidence that names rows or digests changes with every batch and identifies nothing.
 _FLEETING: Final = frozenset(
-    ("row", "rows", "example", "sample", "digest", "sha256", "hash", "path", "file", "files")
-    + ("run", "time", "date", "start", "end", "id", "ids")
+    (
+        "row",
+        "rows",
+        "example",
+        "sample",
+        "digest",
+        "sha256",
+        "hash",
+        "path",
+        "file",
+        "files",
+        "run",
+        "time",
+        "date",
+        "start",
+        "end",
+        "id",
+        "ids",
+    )
 )
 _HEX: Final = re.compile(r"^[0-9a-f]{16,}$")
 

@@ -8,6 +8,8 @@ from typing import Final
 
 from auditor.model import ATTACKS, Effect, Family, FindingRecord, Report, Scalar, Verdict
 
+Ranked = tuple[int, FindingRecord]
+
 #: What the verdict means for the rows.
 MEANING: Final = {
     Verdict.ACCEPT: "Every row is published.",
@@ -112,11 +114,14 @@ def _rank(found: FindingRecord) -> tuple[int, int, int]:
     return effect, _SEVERITY.get(found.severity, 0), -(found.rows or 0)
 
 
-def by_family(findings: Iterable[FindingRecord]) -> list[tuple[str, list[FindingRecord]]]:
-    """Return (heading, findings worst first), the family with the worst finding first."""
-    groups: dict[str, list[FindingRecord]] = {}
-    for found in ordered(findings):
-        groups.setdefault(found.family, []).append(found)
+def by_family(findings: Iterable[FindingRecord]) -> list[tuple[str, list[Ranked]]]:
+    """Return (heading, [(rank, finding)]), the worst first, the family with the worst one first.
+
+    The rank is the place among the findings of all families, from 0.
+    """
+    groups: dict[str, list[Ranked]] = {}
+    for ranked in enumerate(ordered(findings)):
+        groups.setdefault(ranked[1].family, []).append(ranked)
     titles: dict[str, str] = {str(family): text for family, text in FAMILIES.items()}
     return [(titles.get(name, key(name)), group) for name, group in groups.items()]
 

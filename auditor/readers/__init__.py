@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from auditor.readers.ingest import Ingest, ingest
+from auditor.readers.intake import ingest
 from auditor.readers.limits import Limits
 from auditor.readers.memory import ingest_table, to_arrow
-from auditor.readers.resolve import Source, resolve
+from auditor.readers.record import Ingest
 from auditor.readers.rules import RULES
+from auditor.readers.sources import Source, resolve
 from auditor.readers.staged import BLOCK, StagedBatch, VerifiedFile, block_digests
 
 __all__ = [

@@ -93,14 +93,17 @@ def _one_type(name: str, surveys: Sequence[Survey]) -> tuple[pa.DataType, dict[i
         _note_text(name, type_, surveys)
         return type_, {}
     family = votes.most_common(1)[0][0]
-    odd = {s.index: _other(name, t, family) for s, t in typed if _family(t) not in {family, "null"}}
-    type_ = _widest([t for _, t in typed if _family(t) == family])
-    _note_widened(name, type_, typed, odd)
+    fits = {family, "null"}
+    odd = {s.index: _other(name, t, family) for s, t in typed if _family(t) not in fits}
+    types = [type_ for _, type_ in typed if _family(type_) == family]
     for survey in texts:
-        if not _readable_as(survey.text[name], type_):
-            odd[survey.index] = (
-                f"column {plain(name)} holds values that are not {type_} as in the other files"
-            )
+        own = _as_family(survey.text[name], family)
+        if own is None:
+            odd[survey.index] = f"column {plain(name)} is not a {family} as in the other files"
+        else:
+            types.append(own)
+    type_ = _widest([t for t in types if not pa.types.is_null(t)])
+    _note_widened(name, type_, typed, odd)
     return type_, odd
 
 
@@ -109,8 +112,8 @@ def _voted(name: str, survey: Survey, surveys: Sequence[Survey]) -> pa.DataType:
     type_ = survey.types[name]
     if survey.format != "json lines" or not pa.types.is_timestamp(type_):
         return type_
-    texts = (s for s in surveys if s.format == "json lines" and pa.types.is_string(s.types[name]))
-    return type_ if next(texts, None) is None else pa.string()
+    others = (s.types[name] for s in surveys if s.format != "csv")
+    return pa.string() if any(map(pa.types.is_string, others)) else type_
 
 
 def _other(name: str, type_: pa.DataType, family: str) -> str:
@@ -135,13 +138,14 @@ def _widest(types: Sequence[pa.DataType]) -> pa.DataType:
     return pa.float64() if any(map(pa.types.is_floating, types)) else pa.int64()
 
 
-def _readable_as(column: Column, type_: pa.DataType) -> bool:
-    """Whether text cells fit a type that other formats brought."""
-    if not column.seen or pa.types.is_string(type_):
-        return True
-    families = {_family(CANDIDATES[name][0]) for name in column.alive}
-    widening = pa.types.is_floating(type_) or "int64" in column.alive or _family(type_) != "number"
-    return _family(type_) in families and widening
+def _as_family(column: Column, family: str) -> pa.DataType | None:
+    """The type of a family that text cells fit: null where any will do, None where none does."""
+    if not column.seen:
+        return pa.null()
+    if family == "string":
+        return pa.string()
+    types = (CANDIDATES[name][0] for name in column.alive)
+    return next((type_ for type_ in types if _family(type_) == family), None)
 
 
 def _note_widened(

@@ -25,7 +25,6 @@ _LONGEST_LINE: Final = 256 * MIB
 _PACKAGE: Final = str(Path(__file__).resolve().parents[2])
 _ENVIRONMENT: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # others reserve address space and meet the limit early
-    "ARROW_USER_SIMD_LEVEL": os.environ.get("ARROW_USER_SIMD_LEVEL", ""),
     "LC_ALL": "C.UTF-8",
     "MALLOC_ARENA_MAX": "2",
     "OMP_NUM_THREADS": "2",
@@ -113,7 +112,7 @@ def _start(log: IO[bytes], descriptors: tuple[int, ...]) -> subprocess.Popen[byt
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
-        env={name: value for name, value in _ENVIRONMENT.items() if value},
+        env=_ENVIRONMENT,
         pass_fds=descriptors,
         cwd="/",
     )

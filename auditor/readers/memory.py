@@ -13,9 +13,9 @@ from auditor.batch import BatchKind
 from auditor.errors import BatchError
 from auditor.model import FileRecord
 from auditor.readers.columnar import as_schema, plain_schema, refuse_bad_values
-from auditor.readers.ingest import Ingest, fresh
 from auditor.readers.limits import Limits, Refused, plain
 from auditor.readers.receive import Received, sums_digest
+from auditor.readers.record import BATCH_FILE, Ingest, fresh
 from auditor.readers.rules import unusable
 from auditor.readers.staged import StagedBatch, block_digests
 from auditor.readers.write import Normalised
@@ -61,7 +61,7 @@ def ingest_table(
         OSError: staging cannot be written (no space).
     """
     fresh(staging)
-    path = staging / "batch.parquet"
+    path = staging / BATCH_FILE
     try:
         schema = _write(table, path, limits or Limits())
     except Refused as refused:

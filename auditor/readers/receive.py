@@ -18,7 +18,7 @@ from typing import Final
 
 from auditor.errors import BatchError
 from auditor.readers.limits import MIB, Limits, Refused, plain
-from auditor.readers.resolve import Source, resolve
+from auditor.readers.sources import Source, resolve
 
 _LINK_ERRORS: Final = frozenset({errno.ELOOP, errno.EMLINK})
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -30,6 +30,8 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
 #: pyarrow imports these where it can, for a second of start-up.
 _NOT_NEEDED: Final = frozenset({"pandas", "numpy"})
+#: What the normalised file may need above its rows, in bytes.
+_FOOTER: Final = 64 << 20
 #: Exit codes that the parent knows: out of memory, and an errno reported as an event.
 OUT_OF_MEMORY: Final = 3
 MACHINE_FAILED: Final = 4
@@ -99,7 +101,8 @@ def limited(limits: Mapping[str, int]) -> None:
     cpu = limits["cpu_seconds"]
     _limit(resource.RLIMIT_AS, limits["memory"], limits["memory"])
     _limit(resource.RLIMIT_CPU, cpu, cpu + 1)
-    _limit(resource.RLIMIT_FSIZE, limits["decoded_bytes"], limits["decoded_bytes"])
+    written = limits["decoded_bytes"] + _FOOTER
+    _limit(resource.RLIMIT_FSIZE, written, written)
     _limit(resource.RLIMIT_NOFILE, 256, 256)
     _limit(resource.RLIMIT_CORE, 0, 0)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

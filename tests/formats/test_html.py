@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -61,7 +62,7 @@ def test_sections_come_in_the_order_of_the_questions(report: Report) -> None:
 
 def test_headings_do_not_skip_a_level(report: Report) -> None:
     levels = [int(level) for level in re.findall(r"<h(\d)", html.render(report))]
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
@@ -127,7 +128,8 @@ def test_a_report_without_anything_still_says_so(report: Report) -> None:
 @pytest.mark.parametrize("text", ["x" * 300, '<"&\u202e' * 80, "\U0001f427" * 300], ids=str.__len__)
 def test_the_page_stays_small(enormous: Callable[[str], Report], text: str) -> None:
     page = html.render(enormous(text))
-    assert len(page.encode()) <= html.LARGEST
+    size = len(page.encode())
+    assert size <= html.LARGEST
     assert "more findings in" in page
     assert headings(page, 2) == list(ORDER[1:])
 

@@ -123,7 +123,7 @@ def test_optional_fields_may_be_absent(report: Report) -> None:
 
 @pytest.mark.parametrize("value", [b"x", {1: 2}, {"x": {3}}])
 def test_settings_that_are_not_plain_are_a_mistake_of_ours(report: Report, value: object) -> None:
-    with pytest.raises(TypeError, match="plain values|type str"):
+    with pytest.raises(TypeError, match=r"plain values|type str"):
         report_json.dumps(replace(report, settings={"x": value}))
 
 

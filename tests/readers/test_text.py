@@ -20,8 +20,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from auditor.batch import read_columns
-from auditor.readers import Ingest, ingest, resolve
+from auditor.readers import Ingest, Limits
+from auditor.readers.onefile import Item
+from auditor.readers.parse import Parser
 
 Read = Callable[..., Ingest]
 Table = Callable[[Ingest], pa.Table]
@@ -350,7 +351,7 @@ CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 NAMES = st.lists(st.from_regex(r"[a-z]{1,6}", fullmatch=True), min_size=1, max_size=4, unique=True)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_csv_round_trip(data: st.DataObject) -> None:
     """What Python's csv writes comes back cell by cell; text that a column forces is exact."""
@@ -360,12 +361,40 @@ def test_csv_round_trip(data: st.DataObject) -> None:
     rows = [row for row in rows if any(row)]  # a row of one empty cell is a blank line
     rows.append(["forces text, \N{SNOWMAN}"] * width)
     with tempfile.TemporaryDirectory() as made:
-        path = Path(made) / "a.csv"
+        path, output = Path(made) / "a.csv", Path(made) / "out.parquet"
         with path.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([names, *rows])
-        result = ingest(resolve([str(path)]), staging=Path(made) / "s")
-        assert result.batch is not None, result.findings
-        read = read_columns(result.batch, names)
+        content = path.read_bytes()
+        item = Item(0, "a.csv", len(content), lambda: io.BytesIO(content))
+        with output.open("w+b") as file:
+            parsed = Parser([item], Limits(), lambda _: None).run(file, set_aside=False)
+        assert parsed.refused == {}
+        read = pq.read_table(output, memory_map=False)
     assert [list(row.values()) for row in read.to_pylist()] == [
         [cell or None for cell in row] for row in rows
     ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), min_size=1, max_size=20),
+    st.lists(st.one_of(st.none(), st.floats()), min_size=1, max_size=20),
+)
+def test_numbers_round_trip(whole: list[int | None], real: list[float | None]) -> None:
+    """Integers and reals as Python prints them are numbers again, bit by bit."""
+    rows = list(zip(whole, real, strict=False))
+    lines = ["w,r,t", *(f"{_cell(w)},{_cell(r)},x" for w, r in rows)]
+    content = "\n".join(lines).encode()
+    item = Item(0, "a.csv", len(content), lambda: io.BytesIO(content))
+    with tempfile.TemporaryFile() as output:
+        parsed = Parser([item], Limits(), lambda _: None).run(output, set_aside=False)
+        assert parsed.refused == {}
+        output.seek(0)
+        read = pq.read_table(pa.PythonFile(output, mode="r"))
+    assert read["w"].to_pylist() == [w for w, _ in rows]
+    if any(r is not None for _, r in rows):
+        assert [repr(r) for r in read["r"].to_pylist()] == [repr(r) for _, r in rows]
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else repr(value)

@@ -1,0 +1,94 @@
+"""`auditor serve`: the flows as deployments of a real Prefect server, until Ctrl-C."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from auditor.config import Settings, load
+from auditor.errors import ConfigError
+from auditor_flows import server
+from auditor_flows.quiet import be_quiet
+from auditor_flows.site import CONFIG, site_of, training_of
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
+
+#: Seconds between two looks at the inbox where neither interval nor cron is given.
+INTERVAL: Final = 60
+NAME: Final = "auditor"
+
+
+def serve(*, config: Path, interval: int | None, cron: str | None) -> None:
+    """Serve `watch_inbox` on a schedule, `audit_batch` and (with a training) the gate on request.
+
+    Uses the server of `PREFECT_API_URL`; without it, one is started on loopback and ended again.
+    Returns after Ctrl-C or SIGTERM.
+
+    Raises:
+        ConfigError, TrustError: settings, inbox, training or cron line cannot be used, or no
+            Prefect server answers.
+        ModuleNotFoundError: Prefect is not installed.
+    """
+    settings = load(config, os.environ, strict_permissions=True)
+    site_of(settings, str(config))
+    if settings.flows.training is not None:
+        training_of(settings)
+    os.environ[CONFIG] = str(config.resolve())
+    home = settings.outputs.ledger.absolute().parent / "prefect"
+    be_quiet(home)
+    _require_prefect()
+    with server.running(Path(os.environ["PREFECT_HOME"])) as address:
+        _serve(settings, address, interval, cron)
+
+
+def _require_prefect() -> None:
+    """Before the minute that a server may take: the command says which extra is missing."""
+    if importlib.util.find_spec("prefect") is None:
+        raise ModuleNotFoundError("No module named 'prefect'", name="prefect")
+
+
+def _serve(settings: Settings, address: str, interval: int | None, cron: str | None) -> None:
+    from prefect import serve as serve_deployments
+
+    deployments = _deployments(settings, interval, cron)
+    when = f"cron {cron} (UTC)" if cron else f"every {interval or INTERVAL} s"
+    _say(f"Prefect at {address.removesuffix('/api')}, watching {settings.flows.inbox} {when}")
+    _say(f"deployments: {', '.join(f'{d.flow_name}/{d.name}' for d in deployments)}; Ctrl-C ends")
+    # One at a time: an audit may take the memory that the limits allow.
+    serve_deployments(*deployments, limit=1, print_starting_message=False)
+
+
+def _deployments(
+    settings: Settings, interval: int | None, cron: str | None
+) -> list[RunnerDeployment]:
+    """What is served; by module path, so that an installed wheel serves as well as a checkout."""
+    from prefect.flows import EntrypointType
+
+    from auditor_flows.audit_batch import audit_batch
+    from auditor_flows.pre_retraining_gate import pre_retraining_gate
+    from auditor_flows.watch_inbox import watch_inbox
+
+    module = EntrypointType.MODULE_PATH
+    try:
+        watch = watch_inbox.to_deployment(
+            NAME,
+            interval=None if cron else interval or INTERVAL,
+            cron=cron,
+            concurrency_limit=1,
+            entrypoint_type=module,
+        )
+    except ValueError as error:
+        raise ConfigError(f"--cron {cron}: not a cron line") from error
+    made = [watch, audit_batch.to_deployment(NAME, entrypoint_type=module)]
+    if settings.flows.training is not None:
+        made.append(pre_retraining_gate.to_deployment(NAME, entrypoint_type=module))
+    return made
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"auditor: {text}\n")
+    sys.stderr.flush()

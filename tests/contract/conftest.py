@@ -1,0 +1,69 @@
+"""A small batch in which every detector of today has something to say, and ways to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from auditor.batch import Roles, TableBatch
+from auditor.context import Context, Detector
+from auditor.detectors import DETECTORS
+
+
+def changed(table: pa.Table, column: str, values: list[object]) -> pa.Table:
+    place = table.schema.get_field_index(column)
+    return table.set_column(place, column, pa.array(values, table.schema.field(column).type))
+
+
+def flipped(table: pa.Table) -> pa.Table:
+    other = {"low": "top", "medium": "top", "high": "low", "top": "low"}
+    return changed(table, "price_band", [other[v] for v in table["price_band"].to_pylist()])
+
+
+@pytest.fixture(scope="session")
+def busy_table(diamonds_clean: pa.Table, diamonds_trusted: pa.Table) -> pa.Table:
+    """84 rows: 40 clean, known rows, copies, conflicting copies, far values, flipped labels."""
+    clean = diamonds_clean.slice(0, 40)
+    copies = clean.take(pa.array([0, 0, 0, 0, 1, 1, 1, 2]))
+    conflicting = flipped(clean.slice(10, 8))
+    far = diamonds_clean.slice(100, 8)
+    for column in ("carat", "x"):
+        far = changed(far, column, [v * 20 for v in far[column].to_pylist()])
+    parts = [clean, copies, conflicting, far, flipped(diamonds_clean.slice(200, 14))]
+    parts.append(diamonds_trusted.slice(30, 6))
+    rng = np.random.default_rng(3)
+    table = pa.concat_tables(parts).combine_chunks()
+    table = table.take(pa.array(rng.permutation(table.num_rows)))
+    rows = table.num_rows
+    table = changed(table, "row_id", [f"row-{i}" for i in range(rows)])
+    table = changed(table, "contributor", [f"lab-{i % 4}" for i in range(rows)])
+    # A time for each row, none twice, not in the order of the rows.
+    when = (1_700_000_000 + 60 * rng.permutation(rows)) * 1_000_000
+    return changed(table, "collected_at", when.tolist())
+
+
+@pytest.fixture(scope="session")
+def busy(busy_table: pa.Table, diamonds_roles: Roles) -> TableBatch:
+    return TableBatch(busy_table, diamonds_roles)
+
+
+@pytest.fixture(scope="session")
+def load(diamonds_context: Context) -> Callable[[type[Detector]], Detector]:
+    """Each detector against the baseline, loaded once: that is the expensive part."""
+    loaded: dict[str, Detector] = {}
+
+    def once(detector: type[Detector]) -> Detector:
+        if detector.rule.id not in loaded:
+            loaded[detector.rule.id] = detector.load(diamonds_context)
+        return loaded[detector.rule.id]
+
+    return once
+
+
+@pytest.fixture(params=DETECTORS, ids=[d.rule.id for d in DETECTORS])
+def detector(request: pytest.FixtureRequest) -> type[Detector]:
+    found: type[Detector] = request.param
+    return found

@@ -71,7 +71,7 @@ def report(
     published_digest: str | None,
 ) -> Report:
     """The report; findings keep the order of `decision.decided`."""
-    published = decision.verdict in (Verdict.ACCEPT, Verdict.QUARANTINE)
+    published = facts.mode == Mode.GATE and decision.verdict in (Verdict.ACCEPT, Verdict.QUARANTINE)
     rows = batch.rows if batch else 0
     aside = rows_quarantined if decision.verdict == Verdict.QUARANTINE else 0
     return Report(

@@ -84,8 +84,7 @@ def build(batch: Batch, plan: Plan, progress: Progress | None = None) -> Baselin
     baseline = _assemble(batch, plan, say)
     say("measuring false alarms on clean batches")
     clean = _measure(batch, plan)
-    baseline = replace(baseline, clean=clean)
-    return replace(baseline, digest=_digest(_header(baseline), _files(baseline)))
+    return _as_stored(replace(baseline, clean=clean))
 
 
 def _assemble(batch: Batch, plan: Plan, say: Progress) -> Baseline:
@@ -147,7 +146,7 @@ def _stratified(batch: Batch, plan: Plan) -> Rows:
     _, place = distinct([x or "" for x in texts(batch, batch.roles.label)])
     code = np.array(place, dtype=np.int64)
     counts = np.bincount(code)
-    # Each row draws a uniform key; dividing by the share kept keeps at least 200 of a rare label.
+    # Each row draws a uniform key; dividing by the share kept keeps about 200 of a rare label.
     share = np.minimum(1.0, np.maximum(plan.sample_rows / batch.rows, 200 / counts))
     draw = rng.random(batch.rows) / share[code]
     return np.argsort(draw, kind="stable")[: plan.sample_rows].astype(np.int64)
@@ -321,7 +320,7 @@ def read(folder: Path) -> Baseline:
             seed=int(header["seed"]),
             roles=Roles({role: tuple(names) for role, names in header["roles"].items()}),
             schema=tables["sample.parquet"].schema,
-            parts=tuple(Part(**part) for part in header["parts"]),
+            parts=tuple(_part(part) for part in header["parts"]),
             sample=tables["sample.parquet"],
             keys=tables["keys.parquet"],
             edges={name: tuple(values) for name, values in header["edges"].items()},
@@ -330,6 +329,11 @@ def read(folder: Path) -> Baseline:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BaselineError(f"{folder}/baseline.json: not a baseline ({error})") from error
+
+
+def _part(stored: dict[str, Any]) -> Part:
+    histograms = {name: tuple(counts) for name, counts in stored["histograms"].items()}
+    return Part(**(stored | {"histograms": histograms}))
 
 
 def _read_header(folder: Path) -> dict[str, Any]:
@@ -368,6 +372,14 @@ def _files(baseline: Baseline) -> dict[str, bytes]:
     """
     tables = {"sample.parquet": baseline.sample, "keys.parquet": baseline.keys}
     return {name: _parquet(table) for name, table in tables.items()}
+
+
+def _as_stored(baseline: Baseline) -> Baseline:
+    """With its tables as they will be read, so that a baseline just built is the one on disk."""
+    tables = {name: _read_table(Path(name), c) for name, c in _files(baseline).items()}
+    sample, keys = tables["sample.parquet"], tables["keys.parquet"]
+    stored = replace(baseline, sample=sample, keys=keys, schema=sample.schema)
+    return replace(stored, digest=_digest(_header(stored), _files(stored)))
 
 
 def _parquet(table: pa.Table) -> bytes:

@@ -165,6 +165,12 @@ def _age(batch: Batch, rows: Rows) -> Rows:
     return age[rows]
 
 
+def family_size(group: Rows) -> float:
+    """Size of a member's family, in the mean over members; at least 2."""
+    sizes = np.bincount(group).astype(np.float64) if group.size else np.zeros(1)
+    return max(2.0, float((sizes**2).sum() / max(sizes.sum(), 1.0)))
+
+
 def mixed(group: Rows, values: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
     """Members of groups that hold more than one value (None counts as one): bool[m]."""
     seen: dict[int, set[object]] = {}

@@ -204,7 +204,8 @@ def _iso(micro: float) -> str:
     """Years outside 1-9999 are what a hostile file holds; they are clipped."""
     seconds = float(np.clip(micro / 1e6, -62_135_596_800, 253_402_300_799))
     moment = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=int(seconds))
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime: its %Y has no leading zeros on some systems.
+    return f"{moment.replace(tzinfo=None).isoformat()}Z"
 
 
 def _map(

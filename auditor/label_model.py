@@ -62,7 +62,7 @@ class LabelModel:
 def fit(matrix: Matrix, codes: Codes, classes: int, *, model: str, seed: int) -> LabelModel:
     """Fit on rows with a known class (codes >= 0)."""
     known = codes >= 0
-    classifier = _classifier(model, seed)
+    classifier = _classifier(model, seed % 2**32)  # scikit-learn takes no larger one
     with warnings.catch_warnings():
         # Not converged after max_iter is a slightly worse model, not a wrong one.
         warnings.filterwarnings("ignore", category=_convergence_warning())
@@ -88,7 +88,7 @@ def out_of_fold(
     """
     full = np.zeros((len(matrix), classes))
     rng = np.random.default_rng(seed)
-    for train, held in _folds(codes, groups, folds, seed):
+    for train, held in _folds(codes, groups, folds, seed % 2**32):
         if len(train) > fit_rows:
             train = np.sort(rng.choice(train, fit_rows, replace=False))
         fitted = fit(matrix[train], codes[train], classes, model=model, seed=seed)

@@ -31,7 +31,7 @@ from auditor.config import Settings, detector_options, digest
 from auditor.context import Context, Detector
 from auditor.detectors import DETECTORS
 from auditor.engine import run as run_detectors
-from auditor.errors import BaselineError, BatchError, ConfigError
+from auditor.errors import AuditorError, BaselineError, BatchError, ConfigError
 from auditor.evidence import charts, user_ids
 from auditor.fusion import fuse
 from auditor.ledger import Ledger
@@ -321,7 +321,7 @@ def decide_step(run: Run, screened: Screened) -> Decided:
         screened.outcomes,
         rules=all_rules(),
         policy=screened.policy,
-        rows=batch.rows if batch else 0,
+        rows=batch.rows if batch else None,
         senders=_senders(batch) if batch else (),
     )
     return Decided(
@@ -339,9 +339,9 @@ def publish_step(run: Run, decided: Decided) -> Result:
     )
     outputs: tuple[FileEntry, ...] = ()
     quarantine_digest = None
-    if batch is not None and len(decided.rows):
-        quarantine_digest = set_digest(batch.digest, decided.rows.rows)
     if publishing and batch is not None:
+        if len(decided.rows):
+            quarantine_digest = set_digest(batch.digest, decided.rows.rows)
         outputs = write_published(decided.screened.ingest, decided.rows.rows, run.stage.published)
         if quarantine_digest:
             write_quarantined(batch, decided.rows, run.stage.quarantined)
@@ -372,7 +372,8 @@ def hold(run: Run, error: Exception) -> Result:
         # The verdict stands. The next run finishes what could not be made visible.
         run.stage.close()
         raise error
-    reason = f"{type(error).__name__}: {error}"
+    # What we raise on purpose says what, where and what to do; anything else needs its type.
+    reason = str(error) if isinstance(error, AuditorError) else f"{type(error).__name__}: {error}"
     run.job.say(f"the audit broke off: {reason}")
     try:
         run.stage.clear()
@@ -400,7 +401,7 @@ def _broken(reason: str, subject: str | None) -> Decided:
         outcomes=(outcome,),
         policy=policy,
     )
-    decision = decide([outcome], rules=all_rules(), policy=policy, rows=0)
+    decision = decide([outcome], rules=all_rules(), policy=policy, rows=None)
     return Decided(screened=screened, decision=decision, rows=collect(()))
 
 

@@ -88,10 +88,12 @@ def decide(
     *,
     rules: Mapping[str, Rule],
     policy: Policy,
-    rows: int,
+    rows: int | None,
     senders: Sequence[Senders] = (),
 ) -> Decision:
     """The verdict over all outcomes. Could not tell is not clean: HOLD.
+
+    `rows` is None where the batch could not be read; an outcome says why.
 
     Raises:
         ConfigError: there is no outcome at all; a gate without rules would pass everything.
@@ -121,6 +123,8 @@ def _decide(finding: Finding, rule: Rule, policy: Policy, levels: Mapping[str, f
     effect = policy.effects.get(rule.id, rule.effect)
     if effect == Effect.NOTE:
         return Decided(finding, effect, "the policy notes this rule")
+    if finding.evidence.get("set_aside") is True:
+        return Decided(finding, Effect.NOTE, "the file was left out, as policy.broken_files says")
     if not finding.calibrated:
         return Decided(finding, Effect.NOTE, "no trusted rate to compare with")
     if finding.p_value is None:
@@ -170,7 +174,7 @@ def _rows(decided: Sequence[Decided]) -> npt.NDArray[np.int64]:
 
 
 def _verdict(
-    outcomes: Sequence[Outcome], decided: Sequence[Decided], policy: Policy, rows: int
+    outcomes: Sequence[Outcome], decided: Sequence[Decided], policy: Policy, rows: int | None
 ) -> Decision:
     quarantined = len(_rows(decided))
     rejecting = [d.finding.message for d in decided if d.effect == Effect.REJECT]
@@ -210,9 +214,9 @@ def _worst_first(findings: Sequence[Finding]) -> list[str]:
     return [finding.message for finding in ranked]
 
 
-def _could_not_tell(outcomes: Sequence[Outcome], policy: Policy, rows: int) -> list[str]:
+def _could_not_tell(outcomes: Sequence[Outcome], policy: Policy, rows: int | None) -> list[str]:
     """Reasons to hold: no rows, no rule that ran, a rule failed, or a required one did not run."""
-    reasons = [] if rows else ["the batch has no rows"]
+    reasons = ["the batch has no rows"] if rows == 0 else []
     if all(o.skipped for o in outcomes):
         reasons.append("every rule was skipped")
     reasons += [f"{o.rule} failed: {o.failed}" for o in outcomes if o.failed]

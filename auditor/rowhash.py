@@ -209,6 +209,22 @@ class KeyIndex:
         """Trusted rows beyond the first of each family of equal ones."""
         return len(self) - len(self._run_lengths())
 
+    @property
+    def families(self) -> int:
+        """Keys that occur more than once."""
+        return int(np.sum(self._run_lengths() > 1))
+
+    @property
+    def family_size(self) -> float:
+        """Size of the family of a repeated row, in the mean over repeated rows; at least 2."""
+        sizes = self._run_lengths()
+        return _weighted_mean(sizes[sizes > 1], 2.0)
+
+    @property
+    def extra_at_once(self) -> float:
+        """Extra rows in the family of an extra row, in the mean over extra rows; at least 1."""
+        return _weighted_mean(self._run_lengths() - 1, 1.0)
+
     def _run_lengths(self) -> npt.NDArray[np.int64]:
         if not len(self):
             return np.zeros(0, dtype=np.int64)
@@ -220,3 +236,8 @@ class KeyIndex:
         """How many trusted rows have each key: int64[n]."""
         start, stop = self.spans(keys)
         return stop - start
+
+
+def _weighted_mean(sizes: npt.NDArray[np.int64], least: float) -> float:
+    total = float(sizes.sum())
+    return max(least, float((sizes.astype(np.float64) ** 2).sum()) / total) if total else least

@@ -32,7 +32,7 @@ def binomial_tail(k: int, n: int, p: float) -> float:
     return max(float(betainc(k, n - k + 1, min(p, 1.0))), P_FLOOR)
 
 
-def negative_binomial_tail(k: int, mean: float, size: float) -> float:
+def negative_binomial_tail(k: float, mean: float, size: float) -> float:
     """P(X >= k) for X negative binomial with `mean` and dispersion `size` (variance m + m²/size).
 
     The predictive law of a count whose rate was estimated from `size` earlier events
@@ -104,12 +104,21 @@ def stability_index(batch: Floats, baseline: Floats) -> float:
     return float(np.sum((p - q) * np.log(p / q)))
 
 
-def excess_tail(events: int, exposure: int, known: int, base: int, *, slack: float = 1.25) -> float:
+def excess_tail(
+    events: float,
+    exposure: int,
+    known: float,
+    base: int,
+    *,
+    slack: float = 1.25,
+    clump: float = 1.0,
+) -> float:
     """P(at least `events` in `exposure` rows) given `known` in `base` trusted rows.
 
     The trusted rate has a Jeffreys prior (half an event) and may drift up by `slack`; the
     predictive law of the count is then negative binomial, so that a short baseline with no event
-    at all does not turn a second one into a certainty.
+    at all does not turn a second one into a certainty. `clump`: known events that come together;
+    100 events in pairs say as much about the rate as 50 single ones.
     """
-    size = known + 0.5
-    return negative_binomial_tail(events, slack * size * exposure / max(base, 1), size)
+    size = known / clump + 0.5
+    return negative_binomial_tail(events, slack * size * clump * exposure / max(base, 1), size)

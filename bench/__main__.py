@@ -43,9 +43,8 @@ def main() -> None:
 def _size(size: str, repeat: int, only: str | None) -> None:
     rows, columns = SIZES[size]
     print(f"\n{rows:,} rows x {columns} columns, median of {repeat}")
-    print(
-        f"{'':32} {'wall s':>8} {'cpu s':>8} {'peak MB':>8} {'flips':>7} {'outliers':>9}  wall ratio"
-    )
+    head = f"{'wall s':>8} {'cpu s':>8} {'peak MB':>8} {'flips':>7} {'outliers':>9}"
+    print(f"{'':32} {head}  wall ratio")
     with tempfile.TemporaryDirectory(prefix="auditor-bench-") as name:
         folder = Path(name)
         made = generate(folder, rows, columns)

@@ -21,13 +21,22 @@ END: Final = "<!-- end of the generated part -->"
 WIDTH: Final = 92
 
 EXITS: Final[Mapping[str, tuple[str, str]]] = {
-    "OK": ("done", "`gate`: ACCEPT, and any verdict with `--observe`; `audit`: ACCEPT or QUARANTINE"),
-    "INTERNAL": ("internal error", "it broke before a run existed; `doctor` and `demo` when they fail"),
+    "OK": (
+        "done",
+        "`gate`: ACCEPT, and any verdict with `--observe`; `audit`: ACCEPT or QUARANTINE",
+    ),
+    "INTERNAL": (
+        "internal error",
+        "it broke before a run existed; `doctor` and `demo` when they fail",
+    ),
     "USAGE": ("usage or configuration", "a wrong option, setting, key, baseline or input path"),
     "QUARANTINE": ("QUARANTINE", "rows are set aside, the rest is published"),
     "REJECT": ("REJECT", "nothing is published; `manifest verify`: not what was declared"),
     "HOLD": ("HOLD", "the audit is incomplete, nothing is published"),
-    "REFUSED": ("not verified", "reserved for `auditor verify`; no command of this version returns it"),
+    "REFUSED": (
+        "not verified",
+        "reserved for `auditor verify`; no command of this version returns it",
+    ),
     "INTERRUPTED": ("interrupted", "Ctrl-C; nothing is left half-written"),
 }
 
@@ -131,16 +140,28 @@ def configuration() -> str:
     for name, target in sections:
         lines += ["", f"## {name}", "", _sentence(target.get("description", "")), ""]
         lines += _section(name, target, schema)
-    lines += ["", "## detectors", "", "Under `detectors.<rule id>`. `enabled: false` switches a "
-              "rule off; a rule that a baseline or a suite makes required cannot be waived this "
-              "way without the report saying so.", ""]
+    lines += [
+        "",
+        "## detectors",
+        "",
+        "Under `detectors.<rule id>`. `enabled: false` switches a rule off: it is then not listed "
+        'under "What ran" and not required, and its attacks stand under "Not looked for" '
+        "unless another rule looks for them. What an option means stands on the rule's page.",
+        "",
+    ]
     for rule, entry in schema["properties"]["detectors"]["properties"].items():
-        lines += [f"### {rule}", "", *_settings_table(list(entry["properties"].items()), schema), ""]
+        lines += [
+            f"### [{rule}](rules/{rule}.md)",
+            "",
+            *_settings_table(list(entry["properties"].items()), schema),
+            "",
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _section(name: str, target: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    plain, nested = [], []
+    plain: list[tuple[str, Mapping[str, Any]]] = []
+    nested: list[tuple[str, Mapping[str, Any]]] = []
     for key, entry in target["properties"].items():
         below = _resolved(entry, schema)
         (nested if "properties" in below else plain).append((key, entry))
@@ -181,7 +202,11 @@ def _type(entry: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return " or ".join(dict.fromkeys(_type(each, schema) for each in entry["anyOf"]))
     kind = str(entry.get("format") or entry.get("type", "any"))
     if kind == "array" and isinstance(entry.get("items"), dict):
-        return "list of rule ids" if "enum" in entry["items"] else f"list of {_type(entry['items'], schema)}"
+        return (
+            "list of rule ids"
+            if "enum" in entry["items"]
+            else f"list of {_type(entry['items'], schema)}"
+        )
     if kind == "object" and isinstance(entry.get("additionalProperties"), dict):
         return f"mapping to {_type(entry['additionalProperties'], schema)}"
     return {"null": "nothing", "string": "text"}.get(kind, kind)
@@ -267,7 +292,7 @@ def rule_facts(rule: Any) -> str:
         "",
         "| | |",
         "|---|---|",
-        f"| family | {rule.family}{', statistical' if rule.family in STATISTICAL else ', certain'} |",
+        f"| family | {rule.family}, {'statistical' if rule.family in STATISTICAL else 'certain'} |",
         f"| severity | {rule.severity} |",
         f"| effect by default | {rule.effect} |",
     ]
@@ -275,10 +300,8 @@ def rule_facts(rule: Any) -> str:
         lines.append(f"| rows it needs | {rule.minimum_rows} |")
     lines.append(f"| a row scores the same alone or in a crowd | {_yes(rule.row_local)} |")
     lines.append(f"| row order does not matter | {_yes(rule.order_free)} |")
-    for name in rule.attacks:
-        lines.append(f"| built to see | {name}: {ATTACKS[name]} |")
-    for reference in rule.references:
-        lines.append(f"| reference | {_cell(reference)} |")
+    lines += [f"| built to see | {name}: {ATTACKS[name]} |" for name in rule.attacks]
+    lines += [f"| reference | {_cell(reference)} |" for reference in rule.references]
     options = _options(rule.id)
     if options:
         lines += ["", "| option | default |", "|---|---|"]

@@ -13,6 +13,7 @@ from auditor.cli.common import (
     Exit,
     end_progress,
     load_settings,
+    parse_outputs,
     parse_roles,
     progress,
     show,
@@ -113,9 +114,10 @@ def audit(
     """
     from auditor.model import Mode, Verdict
 
+    outputs = parse_outputs(output or [])
     settings = _settings(config, label, role, baseline, expectations, no_samples)
     result = _run(data, settings, Mode.AUDIT, manifest, quiet, profile)
-    _tell(result, form, output, open_report)
+    _tell(result, form, outputs, open_report, samples=settings.outputs.samples)
     codes = {Verdict.REJECT: Exit.REJECT, Verdict.HOLD: Exit.HOLD}
     if fail_on == FailOn.QUARANTINE:
         codes[Verdict.QUARANTINE] = Exit.QUARANTINE
@@ -145,9 +147,10 @@ def gate(
 
     if config is None and not Path("auditor.yaml").is_file():
         raise ConfigError("no auditor.yaml here; `auditor init DATA` writes one, or use --config")
+    outputs = parse_outputs(output or [])
     settings = _settings(config, None, None, baseline, None, no_samples, strict=True)
     result = _run(data, settings, Mode.OBSERVE if observe else Mode.GATE, manifest, quiet)
-    _tell(result, form, output, open_report)
+    _tell(result, form, outputs, open_report, samples=settings.outputs.samples)
     codes = {
         Verdict.ACCEPT: Exit.OK,
         Verdict.QUARANTINE: Exit.OK if settings.gate.fail_on == "reject" else Exit.QUARANTINE,
@@ -241,10 +244,17 @@ def _run(
         end_progress(quiet)
 
 
-def _tell(result: Result, form: Form, outputs: list[str] | None, open_report: bool) -> None:
-    write_outputs(result.report, outputs or [])
-    show(result.report, form, result.folder)
+def _tell(
+    result: Result,
+    form: Form,
+    outputs: list[tuple[str, Path]],
+    open_report: bool,
+    *,
+    samples: bool,
+) -> None:
+    show(result.report, form, result.folder, samples=samples)
     for note in result.notes:
         typer.echo(f"auditor: {note}", err=True)
+    write_outputs(result.report, outputs, samples=samples)
     if open_report:
         webbrowser.open((result.folder / "report.html").resolve().as_uri())

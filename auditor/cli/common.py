@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from auditor.config import Settings
     from auditor.model import Report
 
-#: Packages of the extras -> the extra that brings them.
+#: Packages of the extras (by import name) -> the extra that brings them.
 _EXTRAS: Final = {
+    **dict.fromkeys(
+        ("pandas", "numpy", "scipy", "sklearn", "pyod", "great_expectations", "cleanlab"), "audit"
+    ),
+    **dict.fromkeys(("duckdb", "pydantic", "pydantic_core", "ruamel"), "audit"),
     "prefect": "flows",
     "fastapi": "flows",
     "sqlalchemy": "flows",
@@ -56,7 +60,7 @@ class Group(TyperGroup):
         except AuditorError as error:
             fail(str(error), Exit.USAGE)
         except ModuleNotFoundError as error:
-            fail(_missing(error), Exit.USAGE)
+            fail(*_missing(error))
         except BrokenPipeError:
             # The reader of stdout went away (`| head`); that is its right.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,10 +83,13 @@ def fail(message: str, code: int) -> None:
     raise SystemExit(int(code))
 
 
-def _missing(error: ModuleNotFoundError) -> str:
+def _missing(error: ModuleNotFoundError) -> tuple[str, Exit]:
     package = (error.name or "").split(".")[0]
-    extra = _EXTRAS.get(package, "audit")
-    return f"this command needs {package}: install it with `pip install 'auditor[{extra}]'`"
+    if package not in _EXTRAS:
+        return f"{error}; this installation is damaged: install auditor again", Exit.INTERNAL
+    extra = _EXTRAS[package]
+    text = f"this command needs {package}: install it with `pip install 'auditor[{extra}]'`"
+    return text, Exit.USAGE
 
 
 def progress(quiet: bool) -> Callable[[str], None] | None:
@@ -106,12 +113,12 @@ def end_progress(quiet: bool) -> None:
         sys.stderr.flush()
 
 
-def show(report: Report, form: str, folder: Path) -> None:
+def show(report: Report, form: str, folder: Path, *, samples: bool) -> None:
     """Print a report on stdout: `rich`, `plain`, `json` or `github`."""
     from auditor.formats import render, text
 
     if form == "json":
-        typer.echo(render(report, "json"))
+        typer.echo(render(report, "json", no_samples=not samples), nl=False)
         return
     if form == "github":
         typer.echo(render(report, "github"), nl=False)
@@ -122,16 +129,39 @@ def show(report: Report, form: str, folder: Path) -> None:
     )
 
 
-def write_outputs(report: Report, outputs: list[str]) -> None:
-    """`-o fmt=path`, several in one run."""
+def parse_outputs(outputs: list[str]) -> list[tuple[str, Path]]:
+    """`-o fmt=path`, several in one run: what cannot work is refused before anything runs."""
     from auditor.errors import ConfigError
+    from auditor.formats import FORMATS
+
+    parsed = []
+    for output in outputs:
+        form, separator, name = output.partition("=")
+        if not separator or not name:
+            raise ConfigError(f"-o {output}: write it as FORMAT=PATH, such as -o html=report.html")
+        if form not in FORMATS:
+            raise ConfigError(f"-o {output}: no format {form!r}; use one of {', '.join(FORMATS)}")
+        path = Path(name)
+        if path.is_dir() or not path.parent.is_dir():
+            what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+            raise ConfigError(f"-o {output}: {what}; name a file in a folder that is there")
+        parsed.append((form, path))
+    return parsed
+
+
+def write_outputs(report: Report, outputs: list[tuple[str, Path]], *, samples: bool) -> None:
+    """Write what `-o` asked for. The verdict stands by now, also where a file cannot be written."""
     from auditor.formats import render
 
-    for output in outputs:
-        form, separator, path = output.partition("=")
-        if not separator or not path:
-            raise ConfigError(f"-o {output}: write it as FORMAT=PATH, such as -o html=report.html")
-        Path(path).write_text(render(report, form), encoding="utf-8")
+    for form, path in outputs:
+        try:
+            path.write_text(render(report, form, no_samples=not samples), encoding="utf-8")
+        except OSError as error:
+            fail(
+                f"-o {form}={path}: cannot be written ({error.strerror}); the run is complete: "
+                f"`auditor report {report.run} --format {form} -o FILE` writes it again",
+                Exit.HOLD,
+            )
 
 
 def load_settings(

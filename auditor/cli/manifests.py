@@ -108,14 +108,19 @@ def sign(
     from auditor.errors import BatchError
     from auditor.provenance import dsse
     from auditor.provenance import manifest as manifests
+    from auditor.provenance.refused import Refused
     from auditor.signing import sign as make
 
     try:
         envelope = manifest.read_bytes()
     except OSError as error:
         raise BatchError(f"{manifest}: cannot be read ({error.strerror})") from error
-    declared = manifests.parse(envelope)
-    signed = make(dsse.parse(envelope).payload, key=key, passphrase_env=passphrase_env)
+    try:
+        declared = manifests.parse(envelope)
+        payload = dsse.parse(envelope).payload
+    except Refused as error:
+        raise BatchError(f"{manifest}: not a manifest: {error}") from error
+    signed = make(payload, key=key, passphrase_env=passphrase_env)
     new = manifest.with_name(manifest.name + ".new")
     new.write_bytes(signed)
     new.replace(manifest)

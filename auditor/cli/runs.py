@@ -89,7 +89,10 @@ def history(
 def list_sets(config: Config = None) -> None:
     """List the sets of rows that were set aside."""
     settings = _settings(config)
-    for run, shown in _quarantined(settings):
+    found = _quarantined(settings)
+    if not found:
+        typer.echo("nothing is set aside")
+    for run, shown in found:
         folder = settings.outputs.quarantine_to / str(shown.set_digest)
         there = "" if folder.is_dir() else "  (rows are gone)"
         typer.echo(f"{run}  {shown.rows_quarantined:8} rows  {shown.set_digest}{there}")

@@ -16,7 +16,15 @@ import numpy.typing as npt
 from auditor.baseline import Baseline
 from auditor.batch import Batch, texts
 from auditor.context import Context
-from auditor.copies import Families, Rows, content_columns, equal_rows, group_keys, mixed
+from auditor.copies import (
+    Families,
+    Rows,
+    content_columns,
+    equal_rows,
+    family_size,
+    group_keys,
+    mixed,
+)
 from auditor.errors import Unavailable
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
 from auditor.rowhash import Words
@@ -87,45 +95,43 @@ class ConflictingLabels:
         return contradicting
 
     def _inside_finding(self, rows: Rows, total: int) -> Finding:
-        known, base = self._trusted_conflicts()
+        known, base, size = self._trusted_conflicts()
+        # Pairs grow with the square of the rows: a longer batch contradicts itself more.
+        slack = 1.25 * max(1.0, total / max(base, 1))
+        p = excess_tail(len(rows) / (size - 1), total, known / size, base, slack=slack)
         return Finding(
             rule=self.rule.id,
             severity=self.rule.severity,
             message=f"{len(rows)} rows repeat the features of an older row with another label",
-            # Pairs grow with the square of the rows: a longer batch contradicts itself more.
-            p_value=self._tail(rows, total, max(1.0, total / base)) if base else None,
+            p_value=_doubled(p) if base else None,
             evidence={"conflicting_rows": len(rows), "trusted_conflicts": known},
             rows=row_table(rows, 0.95),
             calibrated=base > 0,
         )
 
     def _trusted_finding(self, rows: Rows, total: int) -> Finding:
-        known, _ = self._trusted_conflicts()
+        known, base, size = self._trusted_conflicts()
         return Finding(
             rule=self.rule.id,
             severity=self.rule.severity,
             message=f"{len(rows)} rows have the features of a trusted row and another label",
-            p_value=self._tail(rows, total),
+            p_value=_doubled(excess_tail(len(rows), total, known, base, clump=size)),
             evidence={"conflicting_rows": len(rows), "trusted_conflicts": known},
             rows=row_table(rows, 0.98),
         )
 
-    def _tail(self, rows: Rows, total: int, growth: float = 1.0) -> float:
-        """Doubled, because conflicts are counted inside the batch and against trusted rows."""
-        known, base = self._trusted_conflicts()
-        return min(1.0, 2.0 * excess_tail(len(rows), total, known, base, slack=1.25 * growth))
-
-    def _trusted_conflicts(self) -> tuple[int, int]:
-        """Trusted rows that contradict another trusted row, and trusted rows in all."""
+    def _trusted_conflicts(self) -> tuple[int, int, float]:
+        """Trusted rows in families with more than one label, all trusted rows, family size."""
         if self.baseline is None:
-            return 0, 0
-        return _conflicts(self.baseline), self.baseline.keys.num_rows
+            return 0, 0, 2.0
+        rows, group = group_keys(self.baseline.row_keys(features_only=True))
+        odd = mixed(group, self.baseline.trusted_texts("label")[rows])
+        return int(odd.sum()), self.baseline.keys.num_rows, family_size(group[odd])
 
 
-def _conflicts(baseline: Baseline) -> int:
-    """Trusted rows in families of equal features that hold more than one label."""
-    rows, group = group_keys(baseline.row_keys(features_only=True))
-    return int(mixed(group, baseline.trusted_texts("label")[rows]).sum())
+def _doubled(p: float) -> float:
+    """Because conflicts are counted inside the batch and against trusted rows."""
+    return min(1.0, 2.0 * p)
 
 
 def _inside(families: Families, labels: npt.NDArray[np.object_], contradicting: Mask) -> Rows:

@@ -2,7 +2,8 @@
 
 Shows as rows equal in every feature, text and label beyond what the baseline repeats itself; ids,
 contributors and times are left out, a copy comes with new ones. Two tests: all extra copies
-together, and each family by itself (a natural duplicate is a common row and known to the baseline).
+together, and each family by itself: a natural family is a row that is common among the trusted rows
+too, or a family of a size that occurs there too.
 Misses copies with one changed cell (AUD-D003 sees a changed label).
 """
 
@@ -17,10 +18,10 @@ import numpy.typing as npt
 from auditor.baseline import Baseline
 from auditor.batch import Batch
 from auditor.context import Context
-from auditor.copies import Families, content_columns, equal_rows
+from auditor.copies import Families, Rows, content_columns, equal_rows
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
 from auditor.rowhash import KeyIndex
-from auditor.statistics import P_FLOOR, excess_tail, holm
+from auditor.statistics import P_FLOOR, excess_tail, holm, negative_binomial_tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,21 @@ class ExactDuplicates:
         exposure = rows / max(len(known), 1)
         # Pairs grow with the square of the rows: a longer batch repeats itself more.
         growth = max(1.0, exposure)
-        total = excess_tail(len(families.extra), rows, extra_known, len(known), slack=1.25 * growth)
-        each = [
-            excess_tail(int(size), rows, int(count), len(known))
-            for size, count in zip(families.sizes, counted, strict=True)
-        ]
-        single = np.array(holm([min(1.0, 2 * p) for p in each]))
+        together = known.extra_at_once  # a double click, a feed sent twice: copies come in clumps
+        total = excess_tail(
+            len(families.extra) / together,
+            rows,
+            extra_known / together,
+            len(known),
+            slack=1.25 * growth,
+        )
+        each = holm(
+            [
+                min(1.0, 2 * excess_tail(int(size), rows, int(count), len(known)))
+                for size, count in zip(families.sizes, counted, strict=True)
+            ]
+        )
+        single = np.maximum(each, _size_tails(families.sizes, known, 1.25 * exposure * growth))
         unexplained = families.sizes > counted * exposure * 2 + 1
         findings = [
             self._excess(
@@ -131,3 +141,15 @@ class ExactDuplicates:
             evidence={"first_row": head, "copies": len(rows) + 1, "in_baseline": known},
             rows=row_table(rows, 0.95),
         )
+
+
+def _size_tails(sizes: Rows, known: KeyIndex, exposure: float) -> npt.NDArray[np.float64]:
+    """P(some family of the batch has at least this size), doubled: float64[families].
+
+    The sizes of trusted families beyond two rows are taken as geometric, with a uniform prior.
+    """
+    families, extra = known.families, known.extra
+    onward = (extra - families + 1) / (extra + 2)
+    expected = exposure * (families + 0.5) * onward ** (sizes - 2.0)
+    tails = [negative_binomial_tail(1, float(mean), families + 0.5) for mean in expected]
+    return np.minimum(1.0, 2.0 * np.array(tails))

@@ -65,7 +65,9 @@ class KnownRows:
             rule=self.rule.id,
             severity=self.rule.severity,
             message=f"{len(rows)} rows are in the baseline already, about {expected:.1f} expected",
-            p_value=excess_tail(len(rows), batch.rows, repeated, len(known)),
+            p_value=excess_tail(
+                len(rows), batch.rows, repeated, len(known), clump=known.family_size
+            ),
             evidence={"known_rows": len(rows), "expected": round(expected, 2)},
             rows=row_table(rows, 0.9),
         )

@@ -18,7 +18,14 @@ import numpy.typing as npt
 from auditor.baseline import Baseline
 from auditor.batch import Batch, texts
 from auditor.context import Context
-from auditor.copies import Rows, content_columns, equal_rows, group_keys, mixed
+from auditor.copies import (
+    Rows,
+    content_columns,
+    equal_rows,
+    family_size,
+    group_keys,
+    mixed,
+)
 from auditor.errors import Unavailable
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
 from auditor.statistics import excess_tail
@@ -62,15 +69,15 @@ class SharedRows:
         rows = families.rows[shared]
         if not len(rows):
             return Outcome(rule=self.rule.id)
-        known, base = self._trusted()
+        known, base, together = self._trusted()
         # Pairs grow with the square of the rows: a longer batch shares more within itself.
         slack = 1.25 * max(1.0, batch.rows / max(base, 1))
-        p = excess_tail(len(rows), batch.rows, known, base, slack=slack) if base else None
+        p = excess_tail(len(rows) / together, batch.rows, known / together, base, slack=slack)
         finding = Finding(
             rule=self.rule.id,
             severity=self.rule.severity,
             message=f"{len(rows)} equal rows came from more than one contributor",
-            p_value=p,
+            p_value=p if base else None,
             evidence={
                 "rows": len(rows),
                 "trusted_rows": known,
@@ -81,13 +88,14 @@ class SharedRows:
         )
         return Outcome(rule=self.rule.id, findings=(finding,))
 
-    def _trusted(self) -> tuple[int, int]:
-        """Trusted rows shared between contributors, and trusted rows; (0, 0) if not known."""
+    def _trusted(self) -> tuple[int, int, float]:
+        """Trusted rows shared between contributors, trusted rows (0 if not known), family size."""
         if self.baseline is None or self.baseline.roles.contributor is None:
-            return 0, 0
+            return 0, 0, 2.0
         rows, group = group_keys(self.baseline.row_keys())
         senders = self.baseline.trusted_texts("contributor")[rows]
-        return int(mixed(group, senders).sum()), self.baseline.keys.num_rows
+        shared = mixed(group, senders)
+        return int(shared.sum()), self.baseline.keys.num_rows, family_size(group[shared])
 
 
 def _pairs(group: Rows, senders: npt.NDArray[np.object_]) -> dict[str, str]:

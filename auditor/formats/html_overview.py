@@ -49,16 +49,11 @@ def verdict(report: Report) -> Markup:
         "header",
         tag("p", "Audit of ", tag("strong", clipped(report.batch_name, 200)), class_="kicker"),
         tag("h1", icon, tag("span", str(word))),
-        tag("p", _lede(report, word), class_="lede"),
+        tag("p", wording.meaning(report), class_="lede"),
         _reasons(report),
         _figures(report),
         class_="verdict",
     )
-
-
-def _lede(report: Report, word: Verdict) -> str:
-    observed = " Only observed: nothing was blocked or published."
-    return wording.MEANING[word] + (observed if report.mode == "observe" else "")
 
 
 def _reasons(report: Report) -> Markup:

@@ -122,6 +122,6 @@ def _verdict_case(
     red = any(problem and problem[0] != "skipped" for problem in problems)
     if red or word == Verdict.ACCEPT:
         return []
-    message = report.reasons[0] if report.reasons else wording.MEANING[word]
+    message = report.reasons[0] if report.reasons else wording.meaning(report)
     case = {"classname": "auditor.verdict", "name": str(word), "time": "0.000"}
     return [(case, ("error" if word == Verdict.HOLD else "failure", message, list(report.reasons)))]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from auditor.model import ATTACKS, Effect, Family, FindingRecord, Report, Scalar, Verdict
+from auditor.model import ATTACKS, Effect, Family, FindingRecord, Mode, Report, Scalar, Verdict
 
 Ranked = tuple[int, FindingRecord]
 
@@ -15,6 +15,14 @@ MEANING: Final = {
     Verdict.ACCEPT: "Every row is published.",
     Verdict.QUARANTINE: "Some rows are set aside, the rest is published.",
     Verdict.REJECT: "Nothing is published.",
+    Verdict.HOLD: "The audit is incomplete. Nothing is published.",
+}
+#: The same for a run that only looked (`audit`, `gate --observe`).
+_OUTLOOK: Final = {
+    Verdict.ACCEPT: "A gate would publish every row. This run only looked: it published nothing.",
+    Verdict.QUARANTINE: "A gate would set some rows aside and publish the rest. "
+    "This run only looked: it published nothing.",
+    Verdict.REJECT: "A gate would publish nothing, and neither did this run.",
     Verdict.HOLD: "The audit is incomplete. Nothing is published.",
 }
 FAMILIES: Final = {
@@ -148,10 +156,21 @@ def segments(text: str) -> list[tuple[str, bool]]:
     return [(part, at % 2 == 1) for at, part in enumerate(parts) if part]
 
 
+def meaning(report: Report) -> str:
+    """Return what the verdict means for the rows, in this mode."""
+    known = MEANING if report.mode == Mode.GATE else _OUTLOOK
+    return known[verdict(report)]
+
+
 def rows_line(report: Report) -> str:
     """Return what became of the rows in one sentence."""
     total = plural(report.rows_in, "row")
     share = percent(report.rows_quarantined, report.rows_in)
+    if report.mode != Mode.GATE:
+        return (
+            f"{report.rows_quarantined} of {total} would be set aside ({share}); "
+            f"`{report.mode}` publishes nothing."
+        )
     return (
         f"{report.rows_quarantined} of {total} set aside ({share}), "
         f"{report.rows_published} published."

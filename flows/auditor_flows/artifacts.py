@@ -20,7 +20,7 @@ _LONGEST: Final = 100_000
 
 
 def key_of(name: str, kind: str) -> str:
-    """An artifact's key: the same for each audit of a batch name, so that Prefect keeps versions."""
+    """An artifact's key, the same for each audit of a batch name: Prefect keeps its versions."""
     return f"{kind}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 

@@ -26,7 +26,7 @@ from auditor.ledger import Conflict
 from auditor.pipeline import Steps, finish
 from auditor_flows import artifacts, claims, events, kept
 from auditor_flows.inbox import Delivery
-from auditor_flows.site import Site, open_site
+from auditor_flows.site import open_site
 from auditor_flows.underway import Underway, is_decided, outcome, start, untouched
 
 #: Failures of a machine that may be gone a moment later. A full disk or a missing permission is
@@ -147,10 +147,10 @@ def audit_batch(name: str, digest: str = "") -> State[dict[str, Any]]:
         underway = start(site, delivered, known)
     except Conflict as conflict:
         return _nothing_done(delivered, str(conflict))
-    return _audit(site, underway)
+    return _audit(underway)
 
 
-def _audit(site: Site, underway: Underway) -> State[dict[str, Any]]:
+def _audit(underway: Underway) -> State[dict[str, Any]]:
     _rename(underway)
     underway.result = result = finish(underway.run, _steps(underway))
     if is_decided(result):

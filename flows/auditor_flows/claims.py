@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from auditor.ledger import NONE_YET, Conflict, Entry, Ledger
+from auditor.model import Scalar
 from auditor_flows.inbox import Delivery
 
 #: A delivery whose audits break off this often waits for a person: it may be what breaks them.
@@ -84,7 +85,7 @@ def take(ledger: Ledger, delivered: Delivery, run: str, known: Standing, *, now:
     """
     if known.stand is Stand.BUSY:
         raise Conflict(f"{delivered.name}: run {known.run} is auditing it")
-    detail = {"what": "delivery", "run_id": run, "attempt": known.attempts + 1}
+    detail: dict[str, Scalar] = {"what": "delivery", "run_id": run, "attempt": known.attempts + 1}
     if known.run:
         detail["after"] = known.run
     ledger.append(

@@ -31,6 +31,8 @@ MOST_BATCHES: Final = 100_000
 _DEEPEST: Final = 32
 _SIDECARS: Final = (SUFFIX, ".contributors.json")
 _LONGEST: Final = 200
+#: Entries listed beyond twice the allowed files: folders and hidden files are no files to read.
+_SPARE: Final = 1000
 _MANIFEST_BYTES: Final = 16 * 1024 * 1024
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -110,8 +112,8 @@ def entries(inbox: Path) -> list[str]:
         return sorted(islice(names, MOST_BATCHES), key=os.fsencode)
 
 
-def listing(inbox: Path, name: str, most: int) -> Listing:
-    """List one batch without following links, at most `most` entries and 32 folders deep.
+def listing(inbox: Path, name: str, limits: Limits) -> Listing:
+    """List one batch without following links, 32 folders deep, to a bound on its entries.
 
     Raises:
         ConfigError: not a name of a batch.
@@ -119,7 +121,7 @@ def listing(inbox: Path, name: str, most: int) -> Listing:
     """
     require_name(name)
     path, lines, odd, files, problem = inbox / name, [], [], 0, ""
-    top = path.lstat()
+    top, most = path.lstat(), _SPARE + 2 * limits.files
     walk = _walk(name, name, inbox, top, 0)
     try:
         for relative, status in islice(walk, most + 1):
@@ -150,7 +152,7 @@ def listing(inbox: Path, name: str, most: int) -> Listing:
 def _walk(
     relative: str, name: str, folder: Path | int, status: os.stat_result, depth: int
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """Each entry with its status, folders first; opened one below the other, so no link is followed."""
+    """Each entry with its status; each folder is opened in the one above: no link is followed."""
     yield relative, status
     if not stat.S_ISDIR(status.st_mode) or depth >= _DEEPEST:
         return
@@ -218,8 +220,8 @@ def delivery(listed: Listing, limits: Limits, *, digest: str = "") -> Delivery:
     return Delivery(
         name=listed.name,
         digest=digest or content_digest(sources, limits),
-        manifest=_digest_of(manifest, _MANIFEST_BYTES) if manifest else "",
-        roll=_digest_of(roll_beside(manifest), _MANIFEST_BYTES) if manifest else "",
+        manifest=_hashed(manifest, _MANIFEST_BYTES)[0] if manifest else "",
+        roll=_hashed(roll_beside(manifest), _MANIFEST_BYTES)[0] if manifest else "",
         odd=listed.odd,
     )
 
@@ -231,24 +233,24 @@ def content_digest(sources: tuple[Source, ...], limits: Limits) -> str:
         return sums_digest(())
     left, received = limits.bytes, []
     for source in wanted:
-        found = _digest_of(source.path, left)
+        found, size = _hashed(source.path, left)
         if found:
-            left -= source.path.lstat().st_size
+            left -= size
             received.append(Received(source.name, None, found))
     return sums_digest(received)
 
 
-def _digest_of(path: Path, most: int) -> str:
-    """Hex sha256 of a plain file of at most `most` bytes, else an empty string."""
+def _hashed(path: Path, most: int) -> tuple[str, int]:
+    """Hex sha256 and size of a plain file of at most `most` bytes, else an empty string and 0."""
     try:
         descriptor = os.open(path, _FILE)
     except OSError:  # gone, a link, no permission: ingest will say so
-        return ""
+        return "", 0
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size > most:
-            return ""
-        return hashlib.file_digest(file, "sha256").hexdigest()
+            return "", 0
+        return hashlib.file_digest(file, "sha256").hexdigest(), status.st_size
 
 
 def matches_manifest(listed: Listing, limits: Limits) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import State, flow, task
 from prefect.cache_policies import NO_CACHE
@@ -35,7 +35,7 @@ def pre_retraining_gate(name: str, digest: str = "") -> State[dict[str, Any]]:
     settings = open_site().settings
     # A training that cannot be found is a mistake to learn of before the audit, not after it.
     training_of(settings)
-    said: dict[str, Any] = audit_batch(name, digest)
+    said = cast(dict[str, Any], audit_batch(name, digest, return_state=True).result())
     verdict, published = said["verdict"], said["published"]
     if published is None or not may_train(verdict, settings):
         message = f"not trained: {'; '.join(said['reasons'])}"[:1000]

@@ -1,4 +1,4 @@
-"""A Prefect server of our own, on loopback, for as long as `auditor serve` runs. Imports no Prefect."""
+"""A Prefect server of our own, on loopback, while `auditor serve` runs. No Prefect here."""
 
 from __future__ import annotations
 

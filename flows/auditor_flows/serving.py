@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from auditor.config import Settings, load
 from auditor.errors import ConfigError
@@ -66,27 +66,29 @@ def _deployments(
     settings: Settings, interval: int | None, cron: str | None
 ) -> list[RunnerDeployment]:
     """What is served; by module path, so that an installed wheel serves as well as a checkout."""
-    from prefect.flows import EntrypointType
+    from prefect.types.entrypoint import EntrypointType
 
     from auditor_flows.audit_batch import audit_batch
     from auditor_flows.pre_retraining_gate import pre_retraining_gate
     from auditor_flows.watch_inbox import watch_inbox
 
-    module = EntrypointType.MODULE_PATH
     try:
         watch = watch_inbox.to_deployment(
             NAME,
             interval=None if cron else interval or INTERVAL,
             cron=cron,
-            concurrency_limit=1,
-            entrypoint_type=module,
+            entrypoint_type=EntrypointType.MODULE_PATH,
         )
     except ValueError as error:
         raise ConfigError(f"--cron {cron}: not a cron line") from error
-    made = [watch, audit_batch.to_deployment(NAME, entrypoint_type=module)]
+    on_request = [audit_batch]
     if settings.flows.training is not None:
-        made.append(pre_retraining_gate.to_deployment(NAME, entrypoint_type=module))
-    return made
+        on_request.append(pre_retraining_gate)
+    more = [
+        flow.to_deployment(NAME, entrypoint_type=EntrypointType.MODULE_PATH) for flow in on_request
+    ]
+    # Called where no event loop runs, so these are deployments and not coroutines of them.
+    return cast("list[RunnerDeployment]", [watch, *more])
 
 
 def _say(text: str) -> None:

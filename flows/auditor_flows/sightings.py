@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Final
 
 from auditor.provenance.digests import is_sha256
 from auditor.readers import Limits
@@ -18,7 +19,7 @@ from auditor.workspace.durable import write_durably
 from auditor_flows import inbox
 from auditor_flows.inbox import Delivery, Listing
 
-FOLDER = ".inbox"
+FOLDER: Final = ".inbox"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Memory:
         """Name -> sighting. A file that is damaged is as good as none."""
         try:
             said = json.loads(self._path.read_bytes())
-            return {str(name): Sighting(**each) for name, each in said["sightings"].items()}
+            return {str(name): _sighting(each) for name, each in said["sightings"].items()}
         except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
             return {}
 
@@ -76,9 +77,12 @@ def look(watched: Path, memory: Memory, limits: Limits, *, settle: float, now: f
         if why:
             refused[ascii(name)] = why
             continue
-        for sighting, found in _see(watched, name, before.get(name), limits, settle, now):
-            after[name] = sighting
-            complete += [(sighting.since, found)] if found else []
+        try:
+            seen = _see(watched, name, before.get(name), limits, settle, now)
+        except OSError:  # it went, or cannot be read just now: the next look sees it again
+            continue
+        after[name], found = seen
+        complete += [(after[name].since, found)] if found else []
     memory.write(after)
     complete.sort(key=lambda pair: (pair[0], pair[1].name))
     done = {found.name for _, found in complete}
@@ -91,41 +95,36 @@ def look(watched: Path, memory: Memory, limits: Limits, *, settle: float, now: f
 
 def _see(
     watched: Path, name: str, known: Sighting | None, limits: Limits, settle: float, now: float
-) -> Iterator[tuple[Sighting, Delivery | None]]:
-    """The sighting of one batch and, where it is complete, its delivery; nothing if it is gone."""
-    try:
-        listed = inbox.listing(watched, name, limits.files)
-    except OSError:  # moved away between listing the inbox and looking at it
-        return
+) -> tuple[Sighting, Delivery | None]:
+    """The sighting of one batch and, where it is complete, its delivery."""
+    listed = inbox.listing(watched, name, limits)
     # A clock that was set back must not keep a batch waiting for ever.
     if known is None or known.fingerprint != listed.fingerprint or known.since > now:
         known = Sighting(listed.fingerprint, now)
     if not is_complete(listed, known, limits, settle=settle, now=now):
-        yield known, None
-        return
-    found = inbox.delivery(listed, limits, digest=_digest(known))
+        return known, None
+    found = inbox.delivery(listed, limits, digest=known.digest)
     # What changed while it was hashed is not complete, whatever it looked like.
-    if not _still(watched, listed, limits):
-        yield Sighting("", now), None
-        return
-    yield replace(known, digest=found.digest), found
+    again = listed if known.digest else inbox.listing(watched, name, limits)
+    if again.fingerprint != listed.fingerprint:
+        return Sighting(again.fingerprint, now), None
+    return replace(known, digest=found.digest), found
 
 
 def is_complete(
     listed: Listing, known: Sighting, limits: Limits, *, settle: float, now: float
 ) -> bool:
-    """Its manifest matches, or it is marked, or its listing has not changed for `settle` seconds."""
+    """Its manifest matches, or it is marked, or its listing is the same for `settle` seconds."""
     if now - known.since >= settle or (listed.marked and not listed.problem):
         return True
-    return bool(_digest(known)) or inbox.matches_manifest(listed, limits)
+    return bool(known.digest) or inbox.matches_manifest(listed, limits)
 
 
-def _digest(known: Sighting) -> str:
-    return known.digest if is_sha256(known.digest) else ""
-
-
-def _still(watched: Path, listed: Listing, limits: Limits) -> bool:
-    try:
-        return inbox.listing(watched, listed.name, limits.files).fingerprint == listed.fingerprint
-    except OSError:
-        return False
+def _sighting(said: dict[str, Any]) -> Sighting:
+    """Raises ValueError or TypeError for one that this version did not write."""
+    one = Sighting(**said)
+    if not isinstance(one.fingerprint, str) or not isinstance(one.since, float):
+        raise TypeError("not a sighting")
+    if one.digest and not is_sha256(one.digest):
+        raise ValueError("not a digest")
+    return one

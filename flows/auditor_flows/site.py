@@ -58,7 +58,7 @@ class Site:
         if digest and not is_sha256(digest):
             raise ConfigError("digest: not a lowercase hex sha256")
         try:
-            listed = inbox.listing(self.inbox, name, self.limits.files)
+            listed = inbox.listing(self.inbox, name, self.limits)
         except FileNotFoundError:
             raise ConfigError(f"{name}: no such batch in the inbox") from None
         return inbox.delivery(listed, self.limits, digest=digest)

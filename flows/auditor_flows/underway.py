@@ -121,7 +121,7 @@ def start(site: Site, delivered: Delivery, known: Standing) -> Underway:
     """
     sources: tuple[Source, ...] = ()
     if not delivered.problem:
-        listed = inbox.listing(site.inbox, delivered.name, site.limits.files)
+        listed = inbox.listing(site.inbox, delivered.name, site.limits)
         sources = inbox.sources_of(listed, site.limits)
     run = begin(Job(settings=site.settings, mode=Mode.GATE, sources=sources, name=delivered.name))
     try:
@@ -150,7 +150,7 @@ def outcome(delivered: Delivery, result: Result) -> dict[str, Any]:
 
 
 def untouched(delivered: Delivery, why: str) -> dict[str, Any]:
-    """The same where nothing was audited; the verdict is None, which nothing may take for ACCEPT."""
+    """The same where nothing was audited: the verdict is None, which nobody takes for ACCEPT."""
     return {
         "batch": delivered.name,
         "verdict": None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from prefect import State, flow, get_run_logger
 from prefect.states import Completed
@@ -56,7 +56,7 @@ def _audit(delivered: Delivery) -> dict[str, Any]:
     if not state.is_completed():
         get_run_logger().error("%s: no verdict: %s", delivered.name, state.message)
         return {"batch": delivered.name, "verdict": None, "failed": True}
-    said: dict[str, Any] = state.result()
+    said = cast(dict[str, Any], state.result())
     return {**said, "failed": False}
 
 

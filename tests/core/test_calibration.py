@@ -1,0 +1,267 @@
+"""Baselines: built the same way each time, written whole, refused once edited."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from auditor import calibration
+from auditor.baseline import Baseline
+from auditor.batch import Roles, TableBatch
+from auditor.calibration import Plan
+from auditor.context import Context
+from auditor.detectors.known_rows import KnownRows
+from auditor.detectors.outliers import Options
+from auditor.errors import BaselineError
+
+KEY = bytes(range(32))
+NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+ROLES = Roles(
+    {"feature": ("a", "b", "flag"), "label": ("y",), "timestamp": ("t",), "source": ("from",)}
+)
+
+
+def table_of(rows: int = 150, seed: int = 0) -> pa.Table:
+    """Of every kind that Parquet stores in another way than Arrow holds it."""
+    rng = np.random.default_rng(seed)
+    some = rng.random(rows) < 0.2
+    return pa.table(
+        {
+            "a": pa.array(np.where(some, np.nan, rng.normal(size=rows)), from_pandas=True),
+            "b": pa.array([f"v{i}" for i in rng.integers(0, 4, rows)]).dictionary_encode(),
+            "flag": pa.array(rng.random(rows) < 0.5, mask=some),
+            "y": rng.integers(0, 2, rows),
+            "t": pa.array(rng.permutation(rows), pa.timestamp("s", "UTC"), mask=some),
+            "day": pa.array(rng.integers(0, 99, rows), pa.int32(), mask=some).cast(pa.date32()),
+            "list": pa.array([[1] if s else None for s in some], pa.list_(pa.int64())),
+            "from": rng.choice(["web", "app"], rows),
+        }
+    )
+
+
+def plan(**changes: Any) -> Plan:
+    given = {
+        "name": "trusted",
+        "site_key": KEY,
+        "now": NOW,
+        "options": {"AUD-F001": Options(trees=4)},
+        "resamples": 0,
+    }
+    return Plan(**(given | changes))
+
+
+def build(table: pa.Table | None = None, **changes: Any) -> Baseline:
+    return calibration.build(TableBatch(table or table_of(), ROLES), plan(**changes))
+
+
+@pytest.fixture(scope="module")
+def baseline() -> Baseline:
+    return build()
+
+
+@pytest.fixture
+def folder(baseline: Baseline, tmp_path: Path) -> Path:
+    return calibration.write(baseline, tmp_path / "baseline")
+
+
+def test_what_is_written_is_read(baseline: Baseline, folder: Path) -> None:
+    back = calibration.read(folder)
+    assert back.digest == baseline.digest
+    assert back.rows == 150
+    for name in ("created_at", "key_id", "seed", "roles", "parts", "edges", "clean"):
+        assert getattr(back, name) == getattr(baseline, name), name
+    ours, theirs = (json.dumps(b.thresholds, sort_keys=True) for b in (baseline, back))
+    assert ours == theirs
+    assert back.keys.equals(baseline.keys)
+    assert back.sample.equals(baseline.sample)
+    assert back.schema == baseline.schema
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "baseline.json",
+        "keys.parquet",
+        "sample.parquet",
+    ]
+
+
+def test_what_is_read_can_be_written_again(folder: Path, tmp_path: Path) -> None:
+    first = calibration.read(folder)
+    copy = calibration.read(calibration.write(first, tmp_path / "copy"))
+    assert copy.digest == first.digest
+
+
+def test_rows_are_recognised_after_reading(folder: Path) -> None:
+    context = Context(site_key=KEY, baseline=calibration.read(folder))
+    outcome = KnownRows.load(context).scan(TableBatch(table_of().slice(20, 40), ROLES))
+    assert outcome.findings[0].rows is not None
+    assert outcome.findings[0].rows.num_rows == 40
+    fresh = KnownRows.load(context).scan(TableBatch(table_of(seed=5), ROLES))
+    assert sum(f.rows.num_rows for f in fresh.findings if f.rows is not None) < 60
+
+
+def test_the_same_rows_and_plan_give_the_same_digest(baseline: Baseline) -> None:
+    assert build().digest == baseline.digest
+    assert build(name="other").digest != baseline.digest
+    assert build(site_key=b"k" * 32).digest != baseline.digest
+    assert build(table_of(seed=1)).digest != baseline.digest
+
+
+def test_chunks_do_not_change_a_baseline(baseline: Baseline) -> None:
+    parts = TableBatch(table_of(), ROLES, chunk_rows=7)
+    assert calibration.build(parts, plan()).digest == baseline.digest
+
+
+# --- edited, damaged, in the way -----------------------------------------------------------
+
+
+def edit_header(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / "baseline.json"
+    header = json.loads(path.read_text())
+    change(header)
+    path.write_text(json.dumps(header))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: h["clean"].update(batches=999),
+        lambda h: h["thresholds"].clear(),
+        lambda h: h["roles"].update(label=["a"]),
+        lambda h: h["parts"][0].update(rows=1),
+        lambda h: h.update(seed=1),
+        lambda h: h.update(digest="0" * 64),
+        lambda h: h.pop("digest"),
+        lambda h: h.update(extra=1),
+    ],
+)
+def test_an_edited_header_is_refused(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    edit_header(folder, change)
+    with pytest.raises(BaselineError, match="digest"):
+        calibration.read(folder)
+
+
+@pytest.mark.parametrize("name", ["sample.parquet", "keys.parquet"])
+def test_an_edited_table_is_refused(folder: Path, name: str) -> None:
+    table = pq.read_table(folder / name)
+    pq.write_table(table.slice(1), folder / name)
+    with pytest.raises(BaselineError, match="digest"):
+        calibration.read(folder)
+
+
+@pytest.mark.parametrize("name", ["sample.parquet", "keys.parquet", "baseline.json"])
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 nonsense", b"[1, 2]"])
+def test_a_damaged_file_is_refused(folder: Path, name: str, content: bytes | None) -> None:
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    with pytest.raises(BaselineError):
+        calibration.read(folder)
+
+
+def test_another_version_is_refused(folder: Path) -> None:
+    edit_header(folder, lambda h: h.update(version=99))
+    with pytest.raises(BaselineError, match="version"):
+        calibration.read(folder)
+
+
+def test_a_missing_baseline_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(BaselineError, match="auditor baseline build"):
+        calibration.read(tmp_path / "nowhere")
+
+
+def test_a_folder_in_use_is_refused(baseline: Baseline, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BaselineError, match="immutable"):
+        calibration.write(baseline, folder)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BaselineError):
+        calibration.write(baseline, tmp_path / "file")
+    (tmp_path / "empty").mkdir()
+    assert calibration.read(calibration.write(baseline, tmp_path / "empty")).rows == 150
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+# --- building ------------------------------------------------------------------------------
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(BaselineError, match="99"):
+        build(table_of(99))
+
+
+def test_parts_are_one_a_source_and_add_up(baseline: Baseline) -> None:
+    assert [part.name for part in baseline.parts] == ["trusted/app", "trusted/web"]
+    counts = table_of()["y"].value_counts().to_pylist()
+    assert baseline.labels == {str(c["values"]): c["counts"] for c in counts}
+    for column in ("a", "b", "flag", "y"):
+        assert baseline.histogram(column).sum() == 150
+    with pytest.raises(BaselineError, match="nothing"):
+        baseline.histogram("nothing")
+
+
+def test_the_sample_is_bounded_in_time_order_and_keeps_rare_labels() -> None:
+    table = table_of(3000)
+    rare = np.where(np.arange(3000) < 30, 7, table["y"].to_numpy())
+    table = table.set_column(3, "y", pa.array(rare))
+    built = build(table, sample_rows=500)
+    assert built.sample.num_rows == 500
+    assert built.rows == built.keys.num_rows == 3000
+    assert built.sample["y"].to_pylist().count(7) >= 25  # in proportion it would be 5
+    when = built.sample["t"].cast(pa.int64()).fill_null(0).to_numpy()
+    assert (np.diff(when) >= 0).all()
+
+
+def test_values_near_the_end_of_the_floats_do_not_break_a_build(tmp_path: Path) -> None:
+    table = table_of()
+    wild = np.where(np.arange(150) % 3 == 0, 1.7e308, -1.7e308)
+    wild[:3] = [np.inf, -np.inf, np.nan]
+    built = build(table.set_column(0, "a", pa.array(wild)))
+    assert calibration.read(calibration.write(built, tmp_path / "b")).digest == built.digest
+
+
+def test_a_class_that_one_contributor_sends_does_not_break_a_build() -> None:
+    table = table_of().append_column("who", pa.array([f"c{int(y)}" for y in table_of()["y"]]))
+    whole = [f"c{i % 4}" if y.as_py() else "only" for i, y in enumerate(table["y"])]
+    table = table.set_column(table.num_columns - 1, "who", pa.array(whole))
+    roles = Roles({**ROLES.assigned, "contributor": ("who",)})
+    built = calibration.build(TableBatch(table, roles), plan())
+    assert "AUD-L001" in built.thresholds
+
+
+def test_measured_clean_batches_are_recorded() -> None:
+    clean = build(table_of(600), resamples=2).clean
+    assert clean["batches"] == 2
+    assert clean["batches_not_accepted"] == 0
+    assert clean["rows"] == 200
+    assert 0.0 <= clean["row_rate_low"] <= clean["row_rate_high"] < 0.03
+
+
+# --- difference ----------------------------------------------------------------------------
+
+
+def test_a_baseline_does_not_differ_from_itself(baseline: Baseline) -> None:
+    assert calibration.difference(baseline, baseline) == []
+
+
+def test_differences_are_told(baseline: Baseline) -> None:
+    (part, other) = baseline.parts
+    new = replace(
+        baseline,
+        parts=(replace(part, rows=part.rows + 10, labels={**part.labels, "2": 10}), other),
+        schema=baseline.schema.append(pa.field("new", pa.int64())),
+        roles=Roles({**ROLES.assigned, "feature": ("a",)}),
+    )
+    told = "\n".join(calibration.difference(baseline, new))
+    assert "columns: 'new' was added" in told
+    assert "labels: '2' was added" in told
+    assert "rows: 150 -> 160" in told
+    assert "role feature" in told
+    back = "\n".join(calibration.difference(new, baseline))
+    assert "'new' was removed" in back

@@ -84,12 +84,10 @@ def doctor(
     for one in found:
         if one.ok and quiet:
             continue
-        mark = "ok  " if one.ok else "BAD "
-        typer.echo(
-            f"{mark} {one.name}: {one.found}" + ("" if one.ok else f" (wanted {one.wanted})")
-        )
-        if not one.ok:
-            typer.echo(f"     mend: {one.mend}")
+        wanted = "" if one.ok else f" (wanted {one.wanted})"
+        typer.echo(f"{one.health:7} {one.name}: {one.found}{wanted}")
+        if one.mend:
+            typer.echo(f"        mend: {one.mend}")
     raise typer.Exit(Exit.OK if all(one.ok for one in found) else Exit.INTERNAL)
 
 

@@ -7,10 +7,12 @@ report quotes is hostile text: `escape` is the only place that makes it safe.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from auditor.errors import ConfigError
-from auditor.model import Report
+
+if TYPE_CHECKING:
+    from auditor.model import Report  # the escaping alone must stay light: it needs no pyarrow
 
 #: Name of a format on the command line -> (module, file name in the run folder).
 FORMATS: Final = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -41,7 +42,11 @@ def serve(*, config: Path, interval: int | None, cron: str | None) -> None:
     home = settings.outputs.ledger.absolute().parent / "prefect"
     be_quiet(home)
     _require_prefect()
-    with server.running(Path(os.environ["PREFECT_HOME"])) as address:
+    # Ctrl-C is how a person ends this, whether the flows are served yet or the server is starting.
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        server.running(Path(os.environ["PREFECT_HOME"])) as address,
+    ):
         _serve(settings, address, interval, cron)
 
 

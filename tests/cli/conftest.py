@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,11 +110,15 @@ class Site:
         return safe(Done(child.returncode, out.decode(), err.decode()))
 
     def start(
-        self, *arguments: str | Path, env: Mapping[str, str] | None = None, **options: Any
+        self,
+        *arguments: str | Path,
+        env: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+        **options: Any,
     ) -> subprocess.Popen[bytes]:
-        """The same, still running."""
+        """The same, still running; `before` is a command that runs it, such as `setpriv --`."""
         return subprocess.Popen(
-            [sys.executable, "-m", "auditor", *(str(each) for each in arguments)],
+            [*before, sys.executable, "-m", "auditor", *(str(each) for each in arguments)],
             cwd=self.root,
             env={**os.environ, "PYTHONPATH": str(PACKAGE), **(env or {})},
             stdout=subprocess.PIPE,
@@ -157,8 +161,11 @@ def safe(done: Done) -> Done:
 
 @pytest.fixture(scope="session")
 def _trusted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site whose baseline was built once; tests get copies of it."""
-    root = tmp_path_factory.mktemp("site")
+    """A site whose baseline was built once, also for other folders; tests get copies of it."""
+    root = tmp_path_factory.getbasetemp() / "site-with-a-baseline"
+    if root.exists():
+        return root
+    root.mkdir()
     made = Site(root)
     made.write("trusted.parquet", rows(800, 1))
     made.configure(name="stones", roles=ROLES, manifest={"unsigned": "note"}, detectors=LIGHT)

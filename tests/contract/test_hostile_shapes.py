@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 import pytest
@@ -10,71 +12,82 @@ import pytest
 from auditor.batch import Roles, TableBatch
 from auditor.context import Context, Detector
 from auditor.errors import Unavailable
-from auditor.model import Outcome
 
 Load = Callable[[type[Detector]], Detector]
 
 
-def scan(detector: Detector, batch: TableBatch) -> Outcome | None:
-    """None where the detector says that it cannot run, with a reason that names something."""
-    try:
-        outcome = detector.scan(batch)
-    except Unavailable as reason:
-        assert len(str(reason)) > 5
-        return None
-    assert outcome.failed is None
-    assert outcome.rule == detector.rule.id
-    named = [f.rows.column("row").to_numpy() for f in outcome.findings if f.rows is not None]
-    assert all(((rows >= 0) & (rows < batch.rows)).all() for rows in named)
-    return outcome
-
-
-def without_values(table: pa.Table, column: str, *, typed: bool) -> pa.Table:
+def _without_values(batch: TableBatch, column: str, *, typed: bool) -> TableBatch:
+    table = batch.table
     kind = table.schema.field(column).type if typed else pa.null()
     place = table.schema.get_field_index(column)
-    return table.set_column(place, column, pa.nulls(table.num_rows, kind))
+    return replace(batch, table=table.set_column(place, column, pa.nulls(table.num_rows, kind)))
 
 
-def odd_batches(busy: TableBatch) -> Iterator[tuple[str, TableBatch]]:
-    table, roles = busy.table, busy.roles
-    yield "no rows", TableBatch(table.slice(0, 0), roles)
-    yield "one row", TableBatch(table.slice(0, 1), roles)
-    yield "the same row", TableBatch(table.take(pa.array([3] * 60)), roles)
-    for role in ("feature", "label", "contributor", "timestamp"):
-        column = roles.columns(role)[0]
-        yield f"nulls in {role}", TableBatch(without_values(table, column, typed=True), roles)
-        yield f"no type in {role}", TableBatch(without_values(table, column, typed=False), roles)
-    for role in roles.assigned:
-        rest = Roles({name: columns for name, columns in roles.assigned.items() if name != role})
-        yield f"no {role} role", TableBatch(table, rest)
-    yield "no roles", TableBatch(table, Roles())
+def _without_role(batch: TableBatch, role: str) -> TableBatch:
+    rest = {name: columns for name, columns in batch.roles.assigned.items() if name != role}
+    return replace(batch, roles=Roles(rest))
 
 
-def test_odd_batches_against_a_baseline(
-    detector: type[Detector], load: Load, busy: TableBatch
-) -> None:
-    for name, batch in odd_batches(busy):
-        try:
-            scan(load(detector), batch)
-        except Exception as error:
-            pytest.fail(f"{name}: {type(error).__name__}: {error}")
+ODD = {
+    "no rows": lambda b: replace(b, table=b.table.slice(0, 0)),
+    "one row": lambda b: replace(b, table=b.table.slice(0, 1)),
+    "one row many times": lambda b: replace(b, table=b.table.take(pa.array([3] * 60))),
+    "no roles": lambda b: replace(b, roles=Roles()),
+    **{
+        f"nothing in {column}, {kind}": partial(_without_values, column=column, typed=typed)
+        for column in ("carat", "cut", "price_band", "contributor", "collected_at")
+        for kind, typed in (("typed", True), ("untyped", False))
+    },
+    **{
+        f"no {role} role": partial(_without_role, role=role)
+        for role in ("id", "feature", "label", "contributor", "timestamp")
+    },
+}
 
 
-def test_odd_batches_without_a_baseline(
-    detector: type[Detector], busy: TableBatch, diamonds_context: Context
-) -> None:
-    bare = Context(seed=1, site_key=b"k" * 32, settings=diamonds_context.settings)
+def assert_clean_or_unavailable(detector: Detector, batch: TableBatch) -> None:
+    """Any other exception than `Unavailable` fails the test by itself."""
     try:
-        loaded = detector.load(bare)
-    except Unavailable:
-        return
-    for name, batch in odd_batches(busy):
+        outcome = detector.scan(batch)
+    except Unavailable as error:
+        reason = str(error)
+    else:
+        reason = "it ran"
+        assert (outcome.rule, outcome.failed) == (detector.rule.id, None)
+        named = [f.rows.column("row").to_numpy() for f in outcome.findings if f.rows is not None]
+        assert all(((rows >= 0) & (rows < batch.rows)).all() for rows in named)
+    assert len(reason) > 5
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_batches_against_a_baseline(
+    detector: type[Detector], load: Load, busy: TableBatch, name: str
+) -> None:
+    assert_clean_or_unavailable(load(detector), ODD[name](busy))
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_batches_without_a_baseline(
+    detector: type[Detector], busy: TableBatch, name: str, bare: Callable
+) -> None:
+    loaded = bare(detector)
+    if loaded is None:
+        pytest.skip("it needs more than a batch")
+    assert_clean_or_unavailable(loaded, ODD[name](busy))
+
+
+@pytest.fixture(scope="module")
+def bare(diamonds_settings: dict[str, object]) -> Callable[[type[Detector]], Detector | None]:
+    """Each detector without baseline and suite, None where it says that it needs them."""
+    context = Context(seed=1, site_key=b"k" * 32, settings=diamonds_settings)
+
+    def load_bare(detector: type[Detector]) -> Detector | None:
         try:
-            outcome = scan(loaded, batch)
-        except Exception as error:
-            pytest.fail(f"{name}: {type(error).__name__}: {error}")
-        if outcome is not None:
-            assert not [f for f in outcome.findings if f.calibrated and f.p_value == 0.0]
+            return detector.load(context)
+        except Unavailable:
+            return None
+
+    return load_bare
 
 
 def test_the_batch_and_the_baseline_are_left_as_they_were(
@@ -95,7 +108,9 @@ def _bytes(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def test_findings_name_each_row_once(detector: type[Detector], load: Load, busy: TableBatch) -> None:
+def test_findings_name_each_row_once(
+    detector: type[Detector], load: Load, busy: TableBatch
+) -> None:
     outcome = load(detector).scan(busy)
     for table in [f.rows for f in outcome.findings if f.rows is not None] + [outcome.ranking]:
         if table is not None:

@@ -141,7 +141,9 @@ def edit_header(folder: Path, change: Callable[[dict[str, Any]], object]) -> Non
         lambda h: h.update(extra=1),
     ],
 )
-def test_an_edited_header_is_refused(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def test_an_edited_header_is_refused(
+    folder: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
     edit_header(folder, change)
     with pytest.raises(BaselineError, match="digest"):
         calibration.read(folder)

@@ -1,4 +1,4 @@
-"""Copies that come by nature make no claims, whatever the sizes of baseline and batch; planted do."""
+"""Copies that come by nature make no claims at any size of baseline and batch; planted ones do."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ def table_of(items: np.ndarray, rng: np.random.Generator) -> pa.Table:
 def trusted(table: pa.Table) -> Baseline:
     """Keys only: what these rules need of a baseline."""
     (data,) = table.combine_chunks().to_batches()
-    keys = pa.Table.from_batches(
-        [calibration._key_columns(data, ["a", "y"], ["a"], ROLES, KEY)]
-    )
+    keys = pa.Table.from_batches([calibration._key_columns(data, ["a", "y"], ["a"], ROLES, KEY)])
     return Baseline(
         digest="",
         created_at="",

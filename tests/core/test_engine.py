@@ -23,7 +23,9 @@ class Options:
     """No settings."""
 
 
-def detector(name: str, *, loading: BaseException | None = None, scanning: BaseException | None = None):
+def detector(
+    name: str, *, loading: BaseException | None = None, scanning: BaseException | None = None
+):
     class Fake:
         rule: ClassVar[Rule] = Rule(
             id=name,
@@ -60,9 +62,12 @@ def test_outcomes_come_in_order_with_the_time_they_took() -> None:
 
 @pytest.mark.parametrize("where", ["loading", "scanning"])
 @pytest.mark.parametrize(
-    "error", [ValueError("x"), MemoryError(), ConfigError("bad suite"), RecursionError(), KeyError(1)]
+    "error",
+    [ValueError("x"), MemoryError(), ConfigError("bad suite"), RecursionError(), KeyError(1)],
 )
-def test_a_detector_that_raises_has_failed_and_the_others_go_on(where: str, error: Exception) -> None:
+def test_a_detector_that_raises_has_failed_and_the_others_go_on(
+    where: str, error: Exception
+) -> None:
     broken, fine = detector("broken", **{where: error}), detector("fine")
     first, second = outcomes(broken, fine)
     assert (first.status, second.status) == ("failed", "ran")

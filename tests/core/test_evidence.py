@@ -110,9 +110,7 @@ def test_charts_of_a_wide_batch_stay_small(diamonds_clean: pa.Table, diamonds_ro
     table = changed(diamonds_clean, "contributor", pa.array([f"c{i}" for i in range(rows)]))
     table = changed(table, "price_band", pa.array([f"l{i % 500}" for i in range(rows)]))
     marked = np.arange(0, rows, 2)
-    shown = evidence.charts(
-        TableBatch(table, diamonds_roles), None, marked, np.zeros(rows), seed=1
-    )
+    shown = evidence.charts(TableBatch(table, diamonds_roles), None, marked, np.zeros(rows), seed=1)
     assert len(shown.contributors) == evidence.BARS
     assert len(shown.labels) == evidence.BARS
     assert len(shown.map) == evidence.POINTS

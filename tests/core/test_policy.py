@@ -102,7 +102,9 @@ def test_a_batch_without_rows_may_still_be_rejected() -> None:
 
 
 def test_a_batch_that_every_rule_skipped_is_held() -> None:
-    decision = verdict(Outcome(rule="label", skipped="no label"), Outcome(rule="copies", skipped="x"))
+    decision = verdict(
+        Outcome(rule="label", skipped="no label"), Outcome(rule="copies", skipped="x")
+    )
     assert decision.verdict == Verdict.HOLD
     assert verdict(Outcome(rule="label", skipped="no label"), Outcome(rule="copies")).verdict == (
         Verdict.ACCEPT

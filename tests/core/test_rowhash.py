@@ -136,7 +136,9 @@ def test_values_that_are_the_same() -> None:
     assert keys({"a": pa.array([0.5], pa.float32())}) == keys({"a": [0.5]})
     assert keys({"a": pa.array([7], pa.int8())}) == keys({"a": pa.array([7], pa.uint32())})
     assert keys({"a": ["x"]}) == keys({"a": pa.array(["x"], pa.large_string())})
-    assert keys({"a": ["x", None, "x"]}) == keys({"a": pa.array(["x", None, "x"]).dictionary_encode()})
+    assert keys({"a": ["x", None, "x"]}) == keys(
+        {"a": pa.array(["x", None, "x"]).dictionary_encode()}
+    )
     seconds, micros = pa.array([5], pa.timestamp("s")), pa.array([5_000_000], pa.timestamp("us"))
     assert keys({"a": seconds}) == keys({"a": micros})
 

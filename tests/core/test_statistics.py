@@ -156,6 +156,8 @@ def test_stability_index_by_hand() -> None:
     assert s.stability_index(same, same) == 0.0
     p, q = np.array([10.5, 30.5]) / 41, np.array([20.5, 20.5]) / 41
     expected = float(((p - q) * np.log(p / q)).sum())
-    assert s.stability_index(np.array([10.0, 30.0]), np.array([20.0, 20.0])) == pytest.approx(expected)
+    assert s.stability_index(np.array([10.0, 30.0]), np.array([20.0, 20.0])) == pytest.approx(
+        expected
+    )
     assert np.isfinite(s.stability_index(np.array([10.0, 0.0]), np.array([0.0, 10.0])))
     assert s.stability_index(np.zeros(2), same[:2]) == 0.0

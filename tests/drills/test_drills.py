@@ -21,7 +21,7 @@ from auditor.model import Effect
 from auditor.redteam import ATTACKS_BY_NAME
 from auditor.redteam.planting import Planted
 
-SEEDS = [11, 12, 13, 14, 15]
+SEEDS = [11, 12]
 
 
 @pytest.fixture
@@ -70,7 +70,9 @@ def test_trusted_rows_with_another_label_are_set_aside(
     rows = diamonds_trusted.slice(200, 30)
     place = rows.schema.get_field_index("price_band")
     labels = [other[v] for v in rows["price_band"].to_pylist()]
-    table, mask = appended(clean_twin, rows.set_column(place, "price_band", pa.array(labels)), ["x"] * 30)
+    table, mask = appended(
+        clean_twin, rows.set_column(place, "price_band", pa.array(labels)), ["x"] * 30
+    )
     assert drill(ConflictingLabels, table).found(mask, Effect.QUARANTINE) == 1.0
 
 
@@ -99,7 +101,6 @@ def test_flipped_labels_are_set_aside(plant: Callable, drill: Callable, seed: in
     # Alone, without the share limit that sets the two contributors aside, it names most of them:
     # a label moved to the next price band lies near the boundary, where nobody can tell.
     rows = set(np.flatnonzero(planted.mask).tolist())
-    print("flip", seed, len(rows & found.own)/len(rows), len(found.own), len(found.by_effect[Effect.QUARANTINE]))
     assert len(rows & found.own) >= 0.75 * len(rows)
     assert len(found.own) <= 2 * len(rows)
 
@@ -110,9 +111,7 @@ def test_values_out_of_range_are_set_aside(plant: Callable, drill: Callable, see
     assert drill(Outliers, planted.table).found(planted.mask, Effect.QUARANTINE) >= 0.9
 
 
-def test_values_outside_an_expectation_are_set_aside(
-    clean_twin: pa.Table, drill: Callable
-) -> None:
+def test_values_outside_an_expectation_are_set_aside(clean_twin: pa.Table, drill: Callable) -> None:
     rows = clean_twin.slice(0, 20)
     place = rows.schema.get_field_index("carat")
     rows = rows.set_column(place, "carat", pa.array([v * 100 for v in rows["carat"].to_pylist()]))

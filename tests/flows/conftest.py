@@ -16,9 +16,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from auditor_flows.quiet import SETTINGS
-from auditor_flows.server import answers
-from auditor_flows.site import CONFIG, Site, open_site
 
 from auditor import samples
 from auditor.batch import Roles
@@ -27,6 +24,9 @@ from auditor.demo import ROLES
 from auditor.ledger import Entry, Ledger
 from auditor.redteam.mix import demo_mix
 from auditor.trusting import build_from_files
+from auditor_flows.quiet import SETTINGS
+from auditor_flows.server import answers
+from auditor_flows.site import CONFIG, Site, open_site
 
 _FLOWS = Path(__file__).parents[2]
 _YAML = (
@@ -78,12 +78,12 @@ class Made:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trusted rows, their baseline, one clean and one poisoned batch: built once."""
     folder = tmp_path_factory.mktemp("flows-shared")
-    trusted = pq.read_table(samples.trusted()).slice(0, 1500)
+    trusted = pq.read_table(samples.trusted()).slice(0, 800)
     pq.write_table(trusted, folder / "trusted.parquet")
     (folder / "auditor.yaml").write_text(_YAML, encoding="utf-8")
     settings = load(folder / "auditor.yaml", {}, strict_permissions=False)
     build_from_files([str(folder / "trusted.parquet")], settings, folder / "baseline")
-    clean = pq.read_table(samples.incoming()[0]).slice(0, 700)
+    clean = pq.read_table(samples.incoming()[0]).slice(0, 500)
     pq.write_table(clean, folder / "clean.parquet")
     roles = Roles({role: tuple(names) for role, names in ROLES.items()})
     attacks = ("exact-copy", "conflicting-copy")

@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from auditor_flows import claims, kept
-from auditor_flows.claims import Stand
-from auditor_flows.underway import Underway, start
 
 from auditor.ledger import Conflict
 from auditor.pipeline import finish, utc_now
 from auditor.ulid import new_ulid
+from auditor_flows import claims, kept
+from auditor_flows.claims import Stand
+from auditor_flows.underway import Underway, start
 
 Make = Callable[..., object]
 _DIE = """

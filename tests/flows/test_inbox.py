@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from auditor_flows import inbox, sightings
-from auditor_flows.sightings import Look, Memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +17,8 @@ from auditor.provenance.declare import create
 from auditor.provenance.manifest import FileEntry
 from auditor.readers import Limits, ingest, resolve
 from auditor.signing import generate, sign
+from auditor_flows import inbox, sightings
+from auditor_flows.sightings import Look, Memory
 
 LIMITS = Limits(files=20)
 Watch = Callable[[float], Look]
@@ -228,4 +228,4 @@ def test_no_accepted_name_leaves_the_inbox(name: str) -> None:
         return
     path = Path("/inbox") / name
     assert path.parent == Path("/inbox")
-    assert Path(os.path.normpath(path)) == path  # noqa: PTH206
+    assert Path(os.path.normpath(path)) == path

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+Value = TypeVar("Value")
 
 #: Rows a chunk holds at most. Big enough for vectorised kernels, small enough to bound memory.
 CHUNK_ROWS: Final = 131_072
@@ -179,3 +181,24 @@ def distinct(values: Sequence[str | None]) -> tuple[list[str], list[int]]:
 def as_text(column: pa.Array) -> pa.Array:
     """Any flat column as strings; numbers as Arrow writes them."""
     return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
+
+
+class Shared:
+    """What several rules of one run need of the same batch, computed once.
+
+    Holds values of one batch at a time; another batch drops them.
+    """
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._batch: Batch | None = None
+        self._values: dict[object, Any] = {}
+
+    def once(self, batch: Batch, key: object, compute: Callable[[], Value]) -> Value:
+        """The value of `key` for this very batch, computed at first use."""
+        if self._batch is not batch:
+            self._batch, self._values = batch, {}
+        if key not in self._values:
+            self._values[key] = compute()
+        value: Value = self._values[key]
+        return value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from auditor.baseline import Baseline
-from auditor.batch import Batch
+from auditor.batch import Batch, Shared
 from auditor.model import Outcome, Rule
 
 Options = TypeVar("Options")
@@ -26,6 +26,7 @@ class Context:
     baseline: Baseline | None = None
     expectations: Sequence[Mapping[str, Any]] | None = None
     settings: Mapping[str, object] = field(default_factory=dict)  # rule id -> its options object
+    shared: Shared = field(default_factory=Shared, repr=False, compare=False)
 
     def options(self, rule: str, default: type[Options]) -> Options:
         """The options of a rule, or `default()` where the site set none."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditor.baseline import Baseline
-from auditor.batch import Batch, read_columns
+from auditor.batch import Batch, Shared, read_columns
 from auditor.errors import Unavailable
 from auditor.rowhash import Words, batch_keys
 
@@ -63,9 +63,36 @@ def content_columns(batch: Batch, baseline: Baseline | None) -> tuple[str, ...]:
     return columns
 
 
-def equal_rows(batch: Batch, columns: Sequence[str], site_key: bytes) -> Families:
-    """Families of rows that are equal in every one of `columns` (null equals null)."""
-    keys = batch_keys(batch, columns, site_key)
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Row keys and families of a batch, under the site's key; computed once for all rules."""
+
+    site_key: bytes
+    shared: Shared
+
+    def keys(self, batch: Batch, columns: Sequence[str]) -> Words:
+        """Keys of every row over `columns`: uint64[rows, 2]. The label's cells are added last."""
+        label = batch.roles.label
+        rest = tuple(sorted(c for c in columns if c != label))
+        keys = self.shared.once(
+            batch, ("keys", rest), lambda: batch_keys(batch, rest, self.site_key)
+        )
+        if label is None or label not in columns:
+            return keys
+        with_label: Words = keys + batch_keys(batch, [label], self.site_key)
+        return with_label
+
+    def families(self, batch: Batch, columns: Sequence[str]) -> Families:
+        """Families of rows that are equal in every one of `columns` (null equals null)."""
+        return self.shared.once(
+            batch,
+            ("families", frozenset(columns)),
+            lambda: equal_rows(batch, columns, self.keys(batch, columns)),
+        )
+
+
+def equal_rows(batch: Batch, columns: Sequence[str], keys: Words) -> Families:
+    """Families of rows that are equal in every one of `columns`; `keys` name the candidates."""
     rows, family = group_keys(keys)
     same = _really_equal(batch, columns, rows, family)
     rows, family = rows[same], family[same]

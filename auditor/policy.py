@@ -147,9 +147,7 @@ def _whole_senders(decided: Sequence[Decided], senders: Senders, policy: Policy)
     return [_set_aside(senders, int(code), bad, limit) for code in np.flatnonzero(over)]
 
 
-def _set_aside(
-    senders: Senders, code: int, bad: npt.NDArray[np.bool_], limit: float
-) -> Decided:
+def _set_aside(senders: Senders, code: int, bad: npt.NDArray[np.bool_], limit: float) -> Decided:
     rows = np.flatnonzero(senders.codes == code)
     suspicion = np.where(bad[rows], 0.9, 0.5)
     name, hit = str(senders.names[code]), int(bad[rows].sum())

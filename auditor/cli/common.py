@@ -66,14 +66,14 @@ class Group(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(Exit.OK) from None
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             what = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
-            fail(
-                f"HOLD: {what}; nothing is published, the next run logs this one as held"
-                if full
-                else what,
-                Exit.HOLD if full else Exit.INTERNAL,
-            )
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                fail(
+                    f"HOLD: {what}; nothing is published and the next run logs this one as held; "
+                    "make room where outputs.runs and outputs.publish_to are, and run it again",
+                    Exit.HOLD,
+                )
+            fail(what, Exit.INTERNAL)
 
 
 def fail(message: str, code: int) -> None:

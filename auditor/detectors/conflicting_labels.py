@@ -17,10 +17,10 @@ from auditor.baseline import Baseline
 from auditor.batch import Batch, texts
 from auditor.context import Context
 from auditor.copies import (
+    Copies,
     Families,
     Rows,
     content_columns,
-    equal_rows,
     family_size,
     group_keys,
     mixed,
@@ -43,7 +43,7 @@ class ConflictingLabels:
     """AUD-D003."""
 
     baseline: Baseline | None
-    site_key: bytes
+    copies: Copies
 
     options: ClassVar[type] = Options
     rule: ClassVar[Rule] = Rule(
@@ -60,7 +60,7 @@ class ConflictingLabels:
     @classmethod
     def load(cls, context: Context) -> ConflictingLabels:
         """Without a baseline conflicts inside the batch are still found, as a note."""
-        return cls(context.baseline, context.site_key)
+        return cls(context.baseline, Copies(context.site_key, context.shared))
 
     def scan(self, batch: Batch) -> Outcome:
         """One finding for conflicts inside the batch, one for conflicts with trusted rows."""
@@ -71,7 +71,7 @@ class ConflictingLabels:
         if not columns:
             raise Unavailable("no feature or text column")
         labels = np.array(texts(batch, label), dtype=object)
-        families = equal_rows(batch, columns, self.site_key)
+        families = self.copies.families(batch, columns)
         found = []
         contradicting = self._against_baseline(families.keys, labels)
         inside = _inside(families, labels, contradicting)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from auditor.baseline import Baseline
 from auditor.batch import Batch
 from auditor.context import Context
-from auditor.copies import Families, Rows, content_columns, equal_rows
+from auditor.copies import Copies, Families, Rows, content_columns
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
 from auditor.rowhash import KeyIndex
 from auditor.statistics import P_FLOOR, excess_tail, holm, negative_binomial_tail
@@ -36,7 +36,7 @@ class ExactDuplicates:
     """AUD-D001."""
 
     baseline: Baseline | None
-    site_key: bytes
+    copies: Copies
     settings: Options
 
     options: ClassVar[type] = Options
@@ -55,11 +55,11 @@ class ExactDuplicates:
     def load(cls, context: Context) -> ExactDuplicates:
         """Without a baseline copies are still found, as a note."""
         options = context.options(cls.rule.id, Options)
-        return cls(context.baseline, context.site_key, options)
+        return cls(context.baseline, Copies(context.site_key, context.shared), options)
 
     def scan(self, batch: Batch) -> Outcome:
         """One finding for the excess over all families, one for each family that stands out."""
-        families = equal_rows(batch, content_columns(batch, self.baseline), self.site_key)
+        families = self.copies.families(batch, content_columns(batch, self.baseline))
         if not len(families.rows):
             return Outcome(rule=self.rule.id)
         if self.baseline is None:

@@ -14,10 +14,9 @@ import numpy as np
 from auditor.baseline import Baseline
 from auditor.batch import Batch
 from auditor.context import Context
-from auditor.copies import content_columns
+from auditor.copies import Copies, content_columns
 from auditor.errors import Unavailable
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
-from auditor.rowhash import batch_keys
 from auditor.statistics import excess_tail
 
 
@@ -31,7 +30,7 @@ class KnownRows:
     """AUD-D002."""
 
     baseline: Baseline
-    site_key: bytes
+    copies: Copies
 
     options: ClassVar[type] = Options
     rule: ClassVar[Rule] = Rule(
@@ -50,11 +49,11 @@ class KnownRows:
         """Needs a baseline."""
         if context.baseline is None:
             raise Unavailable("needs a baseline")
-        return cls(context.baseline, context.site_key)
+        return cls(context.baseline, Copies(context.site_key, context.shared))
 
     def scan(self, batch: Batch) -> Outcome:
         """At most one finding: all rows that the baseline holds."""
-        keys = batch_keys(batch, content_columns(batch, self.baseline), self.site_key)
+        keys = self.copies.keys(batch, content_columns(batch, self.baseline))
         known = self.baseline.key_index()
         rows = np.flatnonzero(known.counts(keys))
         if not len(rows):

@@ -19,9 +19,9 @@ from auditor.baseline import Baseline
 from auditor.batch import Batch, texts
 from auditor.context import Context
 from auditor.copies import (
+    Copies,
     Rows,
     content_columns,
-    equal_rows,
     family_size,
     group_keys,
     mixed,
@@ -41,7 +41,7 @@ class SharedRows:
     """AUD-D004."""
 
     baseline: Baseline | None
-    site_key: bytes
+    copies: Copies
 
     options: ClassVar[type] = Options
     rule: ClassVar[Rule] = Rule(
@@ -57,13 +57,13 @@ class SharedRows:
     @classmethod
     def load(cls, context: Context) -> SharedRows:
         """Without a baseline shared rows are still found, as a note."""
-        return cls(context.baseline, context.site_key)
+        return cls(context.baseline, Copies(context.site_key, context.shared))
 
     def scan(self, batch: Batch) -> Outcome:
         """At most one finding: all rows whose family spans contributors."""
         if batch.roles.contributor is None:
             raise Unavailable("no contributor role")
-        families = equal_rows(batch, content_columns(batch, self.baseline), self.site_key)
+        families = self.copies.families(batch, content_columns(batch, self.baseline))
         senders = np.array(texts(batch, batch.roles.contributor), dtype=object)[families.rows]
         shared = mixed(families.family, senders)
         rows = families.rows[shared]

@@ -97,10 +97,11 @@ def _make_whole(path: Path) -> None:
 
 def _make(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as made:
-        # WAL is kept in the file's header: later connections find it so.
-        made.execute("PRAGMA journal_mode=WAL")
         made.execute("PRAGMA synchronous=FULL")
         made.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+        # WAL is kept in the file's header: later connections find it so. It comes last, for closing
+        # is silent where a full disk keeps the log from being copied into the file.
+        made.execute("PRAGMA journal_mode=WAL")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.baseline import Baseline
-from auditor.batch import Roles, TableBatch
-from auditor.copies import content_columns, equal_rows, mixed, take_rows
+from auditor.batch import Roles, Shared, TableBatch
+from auditor.copies import Copies, content_columns, mixed, take_rows
 from auditor.errors import Unavailable
 
 KEY = bytes(range(32))
@@ -42,7 +42,7 @@ def frame_of(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
 @given(rows=ROWS, chunk=st.integers(1, 30))
 def test_extra_copies_are_those_of_pandas(rows: list[tuple[Any, ...]], chunk: int) -> None:
     batch = TableBatch(table_of(rows), Roles(), chunk_rows=chunk)
-    families = equal_rows(batch, ["r", "s", "i"], KEY)
+    families = Copies(KEY, Shared()).families(batch, ["r", "s", "i"])
     frame = frame_of(rows)
     assert sorted(families.extra) == np.flatnonzero(frame.duplicated(keep="first")).tolist()
     assert sorted(families.rows) == np.flatnonzero(frame.duplicated(keep=False)).tolist()
@@ -55,16 +55,16 @@ def test_the_oldest_row_stays() -> None:
     when = [dt.datetime(2024, 1, day) for day in (9, 3, 5, 1)]
     table = pa.table({"a": [1, 1, 1, 2], "t": pa.array(when, pa.timestamp("us"))})
     with_time = Roles({"feature": ("a",), "timestamp": ("t",)})
-    assert equal_rows(TableBatch(table, with_time), ["a"], KEY).heads.tolist() == [1]
+    assert Copies(KEY, Shared()).families(TableBatch(table, with_time), ["a"]).heads.tolist() == [1]
     without = Roles({"feature": ("a",)})
-    assert equal_rows(TableBatch(table, without), ["a"], KEY).heads.tolist() == [0]
+    assert Copies(KEY, Shared()).families(TableBatch(table, without), ["a"]).heads.tolist() == [0]
 
 
 def test_a_row_without_a_time_is_younger_than_one_with() -> None:
     when = pa.array([None, dt.datetime(2024, 1, 1, tzinfo=dt.UTC)], pa.timestamp("s", "UTC"))
     roles = Roles({"timestamp": ("t",)})
     batch = TableBatch(pa.table({"a": [1, 1], "t": when}), roles)
-    assert equal_rows(batch, ["a"], KEY).heads.tolist() == [1]
+    assert Copies(KEY, Shared()).families(batch, ["a"]).heads.tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_row_without_a_time_is_younger_than_one_with() -> None:
 )
 def test_equal_rows_of_every_type_are_found(column: pa.Array) -> None:
     batch = TableBatch(pa.table({"a": column, "b": [1, 1, 2]}), Roles())
-    assert equal_rows(batch, ["a", "b"], KEY).rows.tolist() == [0, 1]
+    assert Copies(KEY, Shared()).families(batch, ["a", "b"]).rows.tolist() == [0, 1]
 
 
 def test_rows_are_taken_across_chunks() -> None:

@@ -111,6 +111,9 @@ def report(
 def _rule_records(
     outcomes: Sequence[Outcome], decision: Decision, rules: Mapping[str, Rule], policy: Policy
 ) -> tuple[RuleRecord, ...]:
+    extra = {d.finding.rule for d in decision.decided} - {outcome.rule for outcome in outcomes}
+    # A rule of the policy itself has no detector; it is listed where it had something to say.
+    outcomes = [*outcomes, *(Outcome(rule=rule) for rule in sorted(extra))]
     return tuple(
         RuleRecord(
             id=outcome.rule,
@@ -250,7 +253,7 @@ def _next_steps(decision: Decision, facts: Facts, baseline: Baseline | None) -> 
         Verdict.ACCEPT: ["Train on the published files; every row passed."],
         Verdict.QUARANTINE: [
             f"Look at the rows that were set aside: `auditor quarantine show {facts.run}`.",
-            "Ask the contributors named below where these rows came from.",
+            "Ask the contributors that the findings name where these rows came from.",
         ],
         Verdict.REJECT: [
             "Do not train on this batch. Ask the supplier for a corrected one.",

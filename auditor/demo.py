@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -156,6 +157,12 @@ def _plant(attacks: Sequence[str], seed: int) -> Mix:
 
 def _settings(folder: Path) -> Settings:
     """Write auditor.yaml and the throw-away keys; return settings without the baseline yet."""
+    # A key derived from nothing secret, so that the demo prints the same numbers each time.
+    home = folder / ".auditor"
+    home.mkdir()
+    key = os.open(home / "site.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(key, "wb") as file:
+        file.write(hashlib.sha256(b"auditor demo").digest())
     generate(folder / "vendor")
     generate(folder / "gate")
     roles = "".join(f"  {role}: [{', '.join(names)}]\n" for role, names in ROLES.items())

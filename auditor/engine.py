@@ -36,6 +36,9 @@ def _scan(detector: type[Detector], batch: Batch, context: Context) -> Outcome:
         return detector.load(context).scan(batch)
     except Unavailable as reason:
         return Outcome(rule=rule, skipped=str(reason))
+    except ModuleNotFoundError as error:
+        text = f"{error.name} is not installed; `pip install 'auditor[audit]'` brings it"
+        return Outcome(rule=rule, failed=text)
     except Exception as error:  # noqa: BLE001 - a broken detector must not end the audit as "clean"
         return Outcome(rule=rule, failed=f"{type(error).__name__}: {error}")
 

@@ -25,6 +25,10 @@ class LedgerError(AuditorError):
     """The ledger cannot be read or appended to."""
 
 
+class UnfinishedError(AuditorError):
+    """A run is decided and logged, and could not be made visible; the next run finishes it."""
+
+
 class TrustError(AuditorError):
     """Our own keys or trusted configuration are unusable: weak, exposed, or of a bad format."""
 

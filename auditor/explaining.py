@@ -4,17 +4,59 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Final
 
 import pyarrow.parquet as pq
 
 from auditor.detectors import DETECTORS
 from auditor.errors import ConfigError
 from auditor.formats.escape import terminal
-from auditor.model import ATTACKS, Report, Rule
+from auditor.model import ATTACKS, Effect, Family, Report, Rule
 from auditor.pipeline import all_rules
-from auditor.provenance.codes import CODES
+from auditor.provenance.codes import CODES, Code
+
+#: Codes of reading and of the detectors; those of provenance are in `auditor.provenance.codes`.
+ROW_CODES: Final[Mapping[str, Code]] = {
+    "FILE_FORMAT": Code(
+        "The file is not what its name or content says, is cut off, or is encrypted.",
+        "Ask the supplier for the file again; set policy.broken_files: set_aside to go on without.",
+    ),
+    "SCHEMA": Code(
+        "Column names repeat, or the columns differ from those of the other files.",
+        "Compare the file's columns with the other files of the batch.",
+    ),
+    "LIMIT": Code(
+        "The file is larger than a limit allows, or took too much memory or time to parse.",
+        "If the file is honest, raise the limit that the message names under limits.",
+    ),
+    "FILE_TYPE": Code(
+        "A folder of the batch holds a FIFO, device or socket.",
+        "Send plain files only.",
+    ),
+    "FILE_CHANGED": Code(
+        "A file or the listing changed while the batch was read.",
+        "Wait until the sender has finished, then audit again.",
+    ),
+    "COLUMN_MISSING": Code(
+        "An expectation is about a column that the batch does not have.",
+        "Ask the supplier for the column, or delete the expectation from the suite.",
+    ),
+    "COLUMN_TYPE": Code(
+        "Text stands where the suite expects numbers.",
+        "Look at the cells that the finding names; the column was read as text because of them.",
+    ),
+    "LABEL_MISSING": Code(
+        "Rows without a label were not judged by the label rule.",
+        "Expect labels in the suite if they must be there.",
+    ),
+    "LABEL_UNSEEN": Code(
+        "Rows carry a label that is new or too rare in the baseline; they were not judged.",
+        "Review them; add them to a new baseline if they are right.",
+    ),
+}
 
 
 def explain_rule(name: str) -> str:
@@ -24,10 +66,11 @@ def explain_rule(name: str) -> str:
         ConfigError: neither; the nearest name is in the message.
     """
     rules = all_rules()
-    if name in CODES:
-        return f"{name}\n\n{CODES[name].meaning}\nWhat to do: {CODES[name].remedy}\n"
+    codes = {**CODES, **ROW_CODES}
+    if name in codes:
+        return f"{name}\n\n{codes[name].meaning}\nWhat to do: {codes[name].remedy}\n"
     if name not in rules:
-        near = get_close_matches(name, [*rules, *CODES], 1)
+        near = get_close_matches(name, [*rules, *codes], 1)
         hint = f"; did you mean {near[0]}?" if near else "; `auditor rules` lists them"
         raise ConfigError(f"{name}: no such rule or code{hint}")
     return _rule_text(rules[name])
@@ -45,11 +88,18 @@ def _rule_text(rule: Rule) -> str:
             lines += [inspect.cleandoc(module.__doc__ or ""), ""]
     lines += [f"Sees {name}: {ATTACKS[name]}." for name in rule.attacks]
     lines += [f"Reference: {reference}" for reference in rule.references]
-    lines.append(
-        "To change what it does: auditor.yaml, "
-        f"policy.effects.{rule.id}: note|quarantine|reject|hold"
-    )
+    lines.append(_how_to_change(rule))
     return "\n".join(lines) + "\n"
+
+
+def _how_to_change(rule: Rule) -> str:
+    if rule.id == "AUD-P001":
+        return "To change what it does: auditor.yaml, manifest.unsigned: note|hold|reject"
+    if rule.effect == Effect.HOLD and rule.family == Family.POLICY:
+        return "What it does cannot be changed: an audit that broke off is never a clean one."
+    strict = rule.family == Family.INTEGRITY or rule.id == "AUD-P002"
+    effects = "hold|reject" if strict else "note|quarantine|reject|hold"
+    return f"To change what it does: auditor.yaml, policy.effects.{rule.id}: {effects}"
 
 
 def explain_row(report: Report, folder: Path, row: int) -> str:

@@ -87,7 +87,7 @@ def _yaml(name: str, records: Sequence[RoleRecord]) -> str:
         f"expectations: expectations/{name}.json",
         "# baseline: .auditor/baseline   # after `auditor baseline build DATA`",
         "manifest:",
-        "  unsigned: hold   # until there are keys: note publishes unsigned batches",
+        "  unsigned: note   # hold or reject, once your suppliers sign their manifests",
     ]
     return "\n".join(lines) + "\n"
 

@@ -106,7 +106,8 @@ class Mode(StrEnum):
 class Rule:
     """What is looked for.
 
-    `effect` is the default that a policy may override. `row_local`: a row scores the same alone
+    `effect` is the default that a policy may override. `needs`: roles without which it cannot run.
+    `row_local`: a row scores the same alone
     or in a crowd. `order_free`: the row order of the batch does not matter. Both are meant against
     a baseline. `minimum_rows`: below that the detector says so instead of guessing.
     """
@@ -121,6 +122,7 @@ class Rule:
     row_local: bool = False
     order_free: bool = True
     minimum_rows: int = 0
+    needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse an attack name that is not in `ATTACKS`, so that coverage cannot be misspelt."""

@@ -14,7 +14,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,12 +31,19 @@ from auditor.config import Settings, detector_options, digest
 from auditor.context import Context, Detector
 from auditor.detectors import DETECTORS
 from auditor.engine import run as run_detectors
-from auditor.errors import AuditorError, BaselineError, BatchError, ConfigError
+from auditor.errors import (
+    AuditorError,
+    BaselineError,
+    BatchError,
+    ConfigError,
+    UnfinishedError,
+)
 from auditor.evidence import charts, user_ids
 from auditor.fusion import fuse
 from auditor.ledger import Ledger
 from auditor.manifests import manifest_beside, verify_batch
 from auditor.model import (
+    STATISTICAL,
     Charts,
     Effect,
     Family,
@@ -76,10 +83,12 @@ INCOMPLETE: Final = Rule(
     severity=Severity.HIGH,
     effect=Effect.HOLD,
 )
-#: Rules that a configured baseline makes required: skipping one would be a way past the gate.
-_NEEDS_BASELINE: Final = ("AUD-D001", "AUD-D002", "AUD-D003", "AUD-L001", "AUD-F001")
 _SUITE_RULE: Final = "AUD-Q001"
 _VALID: Final = dt.timedelta(days=30)
+_UNJUDGED: Final = (
+    "no rule had a certain claim, but without a baseline labels, outliers and copies were only "
+    "ranked, not judged: this is not a clean bill of health"
+)
 _SHOWN: Final = 100_000  # suspicious rows listed in suspects.parquet beyond the quarantined ones
 
 
@@ -230,6 +239,7 @@ def audit(job: Job) -> Result:
         ConfigError, BaselineError, TrustError: the set-up is wrong; no run was begun.
         BatchError: the input cannot be opened.
         OSError, LedgerError: not even a HOLD could be written (disk full); the next run logs it.
+        UnfinishedError: the verdict is logged, its results are not visible; the next run shows it.
     """
     return finish(begin(job))
 
@@ -240,7 +250,9 @@ def finish(run: Run, steps: Steps | None = None) -> Result:
     try:
         screened = steps.screen(run, steps.ingest(run))
         return steps.publish(run, steps.decide(run, screened))
-    except BatchError:
+    except (BatchError, ConfigError) as error:
+        if isinstance(error, ConfigError) and run.job.mode != Mode.AUDIT:
+            return hold(run, error)  # in a gate a batch without the agreed columns is held
         run.stage.remove()
         raise
     except KeyboardInterrupt:
@@ -304,6 +316,8 @@ def screen_step(run: Run, ingested: Ingest) -> Screened:
     else:
         context = _context(run, ingested.digest)
         outcomes += run_detectors(enabled, ingested.batch, context, run.job.progress)
+    off = [d for d in run.job.detectors if d not in enabled]
+    outcomes += [Outcome(rule=d.rule.id, skipped="switched off in the settings") for d in off]
     return Screened(
         ingest=ingested,
         roles=roles,
@@ -324,6 +338,8 @@ def decide_step(run: Run, screened: Screened) -> Decided:
         rows=batch.rows if batch else None,
         senders=_senders(batch) if batch else (),
     )
+    if run.trusted.baseline is None and decision.verdict == Verdict.ACCEPT:
+        decision = replace(decision, reasons=(_UNJUDGED,))
     return Decided(
         screened=screened, decision=decision, rows=collect(decision.having(Effect.QUARANTINE))
     )
@@ -365,13 +381,17 @@ def hold(run: Run, error: Exception) -> Result:
     """End a run that broke as HOLD: evidence and ledger say so, nothing is published.
 
     Raises:
+        UnfinishedError: the verdict was logged before it broke; it stands.
         OSError, LedgerError: even that could not be written; the mark that stays lets the next
             run log it.
     """
     if run.decided:
         # The verdict stands. The next run finishes what could not be made visible.
         run.stage.close()
-        raise error
+        raise UnfinishedError(
+            f"run {run.id} is decided, but its results could not be shown ({error}); "
+            "mend that, and the next run shows them"
+        ) from error
     # What we raise on purpose says what, where and what to do; anything else needs its type.
     reason = str(error) if isinstance(error, AuditorError) else f"{type(error).__name__}: {error}"
     run.job.say(f"the audit broke off: {reason}")
@@ -444,12 +464,7 @@ def _seed(site_key: bytes, batch_digest: str) -> int:
 
 def _policy(run: Run, enabled: set[str]) -> Policy:
     settings = run.job.settings
-    implied = set()
-    if run.trusted.baseline is not None:
-        known = run.trusted.baseline.thresholds
-        implied |= {r for r in _NEEDS_BASELINE if r.startswith("AUD-D") or r in known}
-        if run.trusted.baseline.roles.label is None:
-            implied.discard("AUD-D003")
+    implied = set(_judging(run.trusted.baseline)) if run.trusted.baseline else set()
     if run.trusted.expectations is not None:
         implied.add(_SUITE_RULE)
     effects = {rule: Effect(effect) for rule, effect in settings.policy.effects.items()}
@@ -467,16 +482,29 @@ def _policy(run: Run, enabled: set[str]) -> Policy:
     )
 
 
+def _judging(baseline: Baseline) -> Iterator[str]:
+    """Rules that judge by this baseline: skipping one of them would be a way past the gate."""
+    for detector in DETECTORS:
+        rule = detector.rule
+        if rule.family not in STATISTICAL or rule.effect == Effect.NOTE:
+            continue
+        calibrated = not hasattr(detector, "calibrate") or rule.id in baseline.thresholds
+        if calibrated and all(baseline.roles.columns(role) for role in rule.needs):
+            yield rule.id
+
+
 def _reader_outcomes(ingested: Ingest) -> list[Outcome]:
     return [_grouped(rule.id, ingested.findings) for rule in READER_RULES]
 
 
 def _provenance_outcomes(run: Run, verification: Verification) -> list[Outcome]:
-    absent = verification.summary.get("status") == "none"
-    if absent and run.job.mode == Mode.AUDIT:
-        reason = "no manifest came with the batch"
-        return [Outcome(rule=rule.id, skipped=reason) for rule in PROVENANCE_RULES]
-    return [_grouped(rule.id, verification.findings) for rule in PROVENANCE_RULES]
+    if verification.summary.get("status") != "none":
+        return [_grouped(rule.id, verification.findings) for rule in PROVENANCE_RULES]
+    reason = "no manifest came with the batch"
+    missing, mismatch = (Outcome(rule=rule.id, skipped=reason) for rule in PROVENANCE_RULES)
+    if run.job.mode != Mode.AUDIT:
+        missing = _grouped(missing.rule, verification.findings)
+    return [missing, mismatch]
 
 
 def _grouped(rule: str, findings: Sequence[Finding]) -> Outcome:

@@ -137,29 +137,34 @@ def _decide(finding: Finding, rule: Rule, policy: Policy, levels: Mapping[str, f
 
 def _whole_senders(decided: Sequence[Decided], senders: Senders, policy: Policy) -> list[Decided]:
     """Set a sender aside whole where the suspicious share of its rows is over the limit."""
-    limit = policy.contributor_share if senders.role == "contributor" else policy.source_share
+    limit = _limit(senders, policy)
     known = senders.codes >= 0
     bad = np.zeros(len(senders.codes), dtype=bool)
     bad[_rows(decided)] = True
     total = np.bincount(senders.codes[known], minlength=len(senders.names))
     hit = np.bincount(senders.codes[known & bad], minlength=len(senders.names))
     over = (total >= policy.minimum_group) & (hit > limit * total) & (hit < total)
-    return [_set_aside(senders, int(code), bad, limit) for code in np.flatnonzero(over)]
+    return [_set_aside(senders, int(code), bad, policy) for code in np.flatnonzero(over)]
 
 
-def _set_aside(senders: Senders, code: int, bad: npt.NDArray[np.bool_], limit: float) -> Decided:
-    rows = np.flatnonzero(senders.codes == code)
+def _limit(senders: Senders, policy: Policy) -> float:
+    return policy.contributor_share if senders.role == "contributor" else policy.source_share
+
+
+def _set_aside(senders: Senders, code: int, bad: npt.NDArray[np.bool_], policy: Policy) -> Decided:
+    limit, rows = _limit(senders, policy), np.flatnonzero(senders.codes == code)
     suspicion = np.where(bad[rows], 0.9, 0.5)
     name, hit = str(senders.names[code]), int(bad[rows].sum())
     finding = Finding(
         rule=SHARE_LIMIT.id,
         severity=SHARE_LIMIT.severity,
         message=f"{senders.role} {name!r}: {hit} of {len(rows)} rows are suspicious, "
-        f"over the limit of {limit:.0%}; all of them are set aside",
+        f"over the limit of {limit:.0%}, so all {len(rows)} count as suspicious",
         evidence={senders.role: name, "suspicious": hit, "rows": len(rows), "limit": limit},
         rows=row_table(rows, suspicion),
     )
-    return Decided(finding, Effect.QUARANTINE, "over the share limit")
+    effect = policy.effects.get(SHARE_LIMIT.id, SHARE_LIMIT.effect)
+    return Decided(finding, effect, "over the share limit")
 
 
 def _rows(decided: Sequence[Decided]) -> npt.NDArray[np.int64]:

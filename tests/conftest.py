@@ -17,6 +17,7 @@ from auditor.batch import Roles, TableBatch
 from auditor.config import detector_options, load
 from auditor.context import Context
 from auditor.demo import ROLES
+from auditor.detectors.outliers import Options as OutlierOptions
 
 SITE_KEY = b"k" * 32
 NOON = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
@@ -35,26 +36,33 @@ def diamonds_trusted() -> pa.Table:
 
 @pytest.fixture(scope="session")
 def diamonds_clean() -> pa.Table:
-    """The first incoming batch, in which nothing was planted."""
-    return pq.read_table(samples.incoming()[0])
+    """All incoming rows, 7,100, in which nothing was planted."""
+    return pa.concat_tables([pq.read_table(path) for path in samples.incoming()])
 
 
 @pytest.fixture(scope="session")
-def diamonds_baseline(diamonds_trusted: pa.Table, diamonds_roles: Roles) -> Baseline:
-    settings = load(None, {}, strict_permissions=False)
+def diamonds_settings() -> dict[str, object]:
+    """The defaults with small forests: these tests are about behaviour, not about power."""
+    settings = dict(detector_options(load(None, {}, strict_permissions=False)))
+    return settings | {"AUD-F001": OutlierOptions(trees=4)}
+
+
+@pytest.fixture(scope="session")
+def diamonds_baseline(
+    diamonds_trusted: pa.Table, diamonds_roles: Roles, diamonds_settings: dict[str, object]
+) -> Baseline:
     plan = calibration.Plan(
-        name="diamonds", site_key=SITE_KEY, now=NOON, options=detector_options(settings)
+        name="diamonds", site_key=SITE_KEY, now=NOON, options=diamonds_settings, resamples=0
     )
     return calibration.build(TableBatch(diamonds_trusted, diamonds_roles), plan)
 
 
 @pytest.fixture(scope="session")
-def diamonds_context(diamonds_baseline: Baseline) -> Context:
-    settings = load(None, {}, strict_permissions=False)
+def diamonds_context(diamonds_baseline: Baseline, diamonds_settings: dict[str, object]) -> Context:
     return Context(
         seed=1,
         site_key=SITE_KEY,
         baseline=diamonds_baseline,
         expectations=suites.load(samples.expectations_dir() / "diamonds.json"),
-        settings=detector_options(settings),
+        settings=diamonds_settings,
     )

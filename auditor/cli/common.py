@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from auditor.errors import AuditorError, LedgerError
+from auditor.errors import AuditorError, LedgerError, UnfinishedError
 from auditor.formats.escape import terminal
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Group(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             fail("interrupted; nothing was left half-written", Exit.INTERRUPTED)
-        except LedgerError as error:
+        except (LedgerError, UnfinishedError) as error:
             fail(f"HOLD: {error}", Exit.HOLD)
         except AuditorError as error:
             fail(str(error), Exit.USAGE)

@@ -54,6 +54,7 @@ class ConflictingLabels:
         effect=Effect.QUARANTINE,
         attacks=("conflicting-copy",),
         references=("Northcutt et al. 2021, Confident learning", "ATLAS AML.T0020"),
+        needs=("label",),
         order_free=False,  # without timestamps the first of a family is the one that stays
     )
 

@@ -39,7 +39,7 @@ class KnownRows:
         title="Rows already in the baseline",
         severity=Severity.MEDIUM,
         effect=Effect.QUARANTINE,
-        attacks=("replay", "exact-copy"),
+        attacks=("exact-copy",),
         references=("Lee et al. 2022, Deduplicating training data", "ATLAS AML.T0020"),
         row_local=True,
     )

@@ -111,6 +111,7 @@ class LabelConsistency:
         effect=Effect.QUARANTINE,
         attacks=("label-flip", "targeted-flip", "injection"),
         references=("Northcutt et al. 2021, Confident learning", "ATLAS AML.T0020"),
+        needs=("label", "feature"),
         minimum_rows=50,
     )
 

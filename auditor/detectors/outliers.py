@@ -100,6 +100,7 @@ class Outliers:
         effect=Effect.QUARANTINE,
         attacks=("perturbation", "out-of-range"),
         references=("Liu et al. 2008, Isolation forest", "ATLAS AML.T0020"),
+        needs=("feature",),
         row_local=True,
         minimum_rows=50,
     )
@@ -108,25 +109,20 @@ class Outliers:
     def load(cls, context: Context) -> Outliers:
         """Works with and without a baseline; without one it only ranks."""
         settings, baseline = context.options(cls.rule.id, Options), context.baseline
-        trusted = _trusted(baseline, settings, context.seed) if baseline else None
+        trusted = _trusted(baseline, settings) if baseline else None
         return cls(trusted, settings, context.seed)
 
     @classmethod
     def calibrate(
         cls, sample: pa.Table, roles: Roles, settings: Options, seed: int
     ) -> dict[str, Any]:
-        """Score quantiles of trusted rows that the panel was not fitted on (three folds)."""
+        """Score quantiles of the trusted rows that the panel is not fitted on."""
         if not roles.features:
             raise Unavailable("no feature column")
-        labels = _labels(sample, roles)
-        fold = np.random.default_rng(seed).permutation(sample.num_rows) % 3
-        scores: dict[str, list[Scores]] = {}
-        for held in range(3):
-            train, test = np.flatnonzero(fold != held), np.flatnonzero(fold == held)
-            panel = _fit(sample.take(train), roles, [labels[i] for i in train], settings, seed)
-            for name, values in panel.scores(sample.take(test), [labels[i] for i in test]).items():
-                scores.setdefault(name, []).append(values)
-        return {name: Reference.of(np.concatenate(v)).to_json() for name, v in scores.items()}
+        train, held = _split(sample, seed)
+        panel = _fit(train, roles, _labels(train, roles), settings, seed)
+        scores = panel.scores(held, _labels(held, roles))
+        return {name: Reference.of(values).to_json() for name, values in scores.items()}
 
     def scan(self, batch: Batch) -> Outcome:
         """One finding for each panel member with excess mass, and the ranking."""
@@ -216,15 +212,23 @@ class Outliers:
         return Outcome(rule=self.rule.id, ranking=_worst(tails))
 
 
-def _trusted(
-    baseline: Baseline, settings: Options, seed: int
-) -> tuple[Panel, Mapping[str, Reference]]:
-    """The panel refitted on the baseline's sample, and the stored score quantiles."""
+def _split(sample: pa.Table, seed: int) -> tuple[pa.Table, pa.Table]:
+    """Two thirds to fit on, one third to take quantiles from (split conformal prediction)."""
+    fold = np.random.default_rng(seed).permutation(sample.num_rows) % 3
+    return sample.take(np.flatnonzero(fold != 0)), sample.take(np.flatnonzero(fold == 0))
+
+
+def _trusted(baseline: Baseline, settings: Options) -> tuple[Panel, Mapping[str, Reference]]:
+    """The panel that was calibrated, fitted again, and its stored score quantiles.
+
+    The very same forests: those of another seed score by another scale, which looks like drift.
+    """
     stored = baseline.thresholds.get(Outliers.rule.id)
     if not stored:
         raise Unavailable("the baseline holds no thresholds for it; build it again")
-    labels = _labels(baseline.sample, baseline.roles)
-    panel = _fit(baseline.sample, baseline.roles, labels, settings, seed)
+    train, _ = _split(baseline.sample, baseline.seed)
+    labels = _labels(train, baseline.roles)
+    panel = _fit(train, baseline.roles, labels, settings, baseline.seed)
     return panel, {name: Reference.from_json(value) for name, value in stored.items()}
 
 

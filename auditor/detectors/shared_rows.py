@@ -52,6 +52,7 @@ class SharedRows:
         effect=Effect.NOTE,
         attacks=("injection",),
         references=("Fung et al. 2020, FoolsGold", "ATLAS AML.T0020"),
+        needs=("contributor",),
     )
 
     @classmethod

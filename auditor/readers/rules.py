@@ -13,7 +13,6 @@ UNUSABLE: Final = Rule(
     title="A file cannot be used",
     severity=Severity.HIGH,
     effect=Effect.REJECT,
-    attacks=("schema-smuggling",),
 )
 CHANGED: Final = Rule(
     id="AUD-I002",
@@ -21,7 +20,6 @@ CHANGED: Final = Rule(
     title="The batch changed while it was read",
     severity=Severity.HIGH,
     effect=Effect.HOLD,
-    attacks=("tampering",),
 )
 RULES: Final[tuple[Rule, ...]] = (UNUSABLE, CHANGED)
 

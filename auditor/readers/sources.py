@@ -141,7 +141,8 @@ def _mode(path: Path) -> int:
 
 
 def _no_data(name: str) -> bool:
-    return name in _MARKERS or name.endswith(".manifest.dsse.json")
+    # A contributor roll lies beside its manifest; neither is read as rows.
+    return name in _MARKERS or name.endswith((".manifest.dsse.json", ".contributors.json"))
 
 
 def _skip_reason(name: str) -> str:

@@ -98,7 +98,7 @@ def test_honest_rows_are_no_outliers(context: Context) -> None:
 def test_a_contributor_who_flips_is_accused_among_them(context: Context) -> None:
     detector, rng = LabelConsistency.load(context), np.random.default_rng(6)
     who = [*people(14, rng), Sender(np.full(CLASSES, 1 / CLASSES), 0.6)]
-    table = batch_of(who, 600, rng)
+    table = batch_of(who, 1200, rng)
     guilty = next(f for f in detector.scan(TableBatch(table, ROLES)).findings
                   if f.evidence.get("contributor") == "14")  # fmt: skip
     assert guilty.p_value is not None

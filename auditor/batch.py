@@ -145,8 +145,10 @@ class TableBatch:
         """See `Batch.chunks`."""
         table = self.table.select(list(columns))
         for start in range(0, table.num_rows, self.chunk_rows):
-            part = table.slice(start, self.chunk_rows).combine_chunks()
-            yield Chunk(start, part.to_batches()[0] if part.num_columns else _empty(part.num_rows))
+            # A slice of a table without columns is not cut at its end.
+            rows = min(self.chunk_rows, table.num_rows - start)
+            part = table.slice(start, rows).combine_chunks()
+            yield Chunk(start, part.to_batches()[0] if part.num_columns else _empty(rows))
 
 
 def _empty(rows: int) -> pa.RecordBatch:

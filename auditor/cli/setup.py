@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -103,6 +106,10 @@ def serve(
 
     if interval is not None and cron is not None:
         raise ConfigError("give --interval or --cron, not both")
-    from auditor_flows.serving import serve as run_server
-
-    run_server(config=config or Path("auditor.yaml"), interval=interval, cron=cron)
+    if importlib.util.find_spec("prefect") is None:
+        raise ModuleNotFoundError("No module named 'prefect'", name="prefect")
+    command = [sys.executable, "-m", "auditor_flows", "--config", str(config or "auditor.yaml")]
+    command += ["--interval", str(interval)] if interval else []
+    command += ["--cron", cron] if cron else []
+    # This process becomes the server's, so that signals reach it; nothing of ours imports the flows.
+    os.execv(sys.executable, command)

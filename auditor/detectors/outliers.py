@@ -2,9 +2,9 @@
 
 A small panel of PyOD detectors that score a row the same alone or in a crowd, fitted on trusted
 rows: isolation forest over all rows and per class, nearest neighbours over all rows. Thresholds
-are quantiles of the scores of held-out trusted rows; the claim is excess mass beyond them. Never an
-average: each detector is tested by itself. Misses backdoors and label flips, whose rows look
-ordinary.
+are quantiles of the scores of held-out trusted rows, one panel a fold (cross-conformal, Vovk 2015);
+the claim is excess mass beyond them. Never an average over detectors: each is tested by itself.
+Misses backdoors and label flips, whose rows look ordinary.
 
 Liu et al. 2008 (isolation forest), Ramaswamy et al. 2000 (distance to the nearest neighbours).
 ECOD and COPOD are not admissible: a crowd of copies hides a row (PyOD concatenates training and new
@@ -14,7 +14,7 @@ rows). HBOS would cost three seconds of compilation in each process.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,6 +44,8 @@ CLASS_ROWS = 200
 CLASS_COUNT = 10
 #: Trusted rows that new rows are compared with; distances to more of them add cost, little power.
 NEIGHBOUR_ROWS = 4_000
+#: Parts of the trusted rows: a panel is fitted without each of them and takes its quantiles there.
+FOLDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class Options:
     """Settings of AUD-F001.
 
     `levels`: trusted quantiles at which mass is compared. `report_level`: corrected p-value below
-    which a group becomes a finding. `trees`: size of each isolation forest.
+    which a group becomes a finding. `trees`: size of each
+    isolation forest, shared out over the folds.
     """
 
     levels: tuple[float, ...] = (0.99, 0.999)
@@ -83,11 +86,27 @@ class Panel:
         return found
 
 
+@dataclass(frozen=True)
+class Fold:
+    """A panel and the quantiles of its scores on trusted rows that it was not fitted on."""
+
+    panel: Panel
+    references: Mapping[str, Reference]
+
+    def tails(self, data: pa.RecordBatch, labels: list[str | None]) -> dict[str, Scores]:
+        """Share of trusted rows that score as badly: float64[n] a member, NaN as `Panel.scores`."""
+        scores = self.panel.scores(data, labels)
+        return {
+            name: np.where(np.isnan(scores[name]), np.nan, reference.tail(scores[name]))
+            for name, reference in self.references.items()
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Outliers:
     """AUD-F001."""
 
-    trusted: tuple[Panel, Mapping[str, Reference]] | None
+    trusted: tuple[Fold, ...] | None
     settings: Options
     seed: int
 
@@ -116,13 +135,14 @@ class Outliers:
     def calibrate(
         cls, sample: pa.Table, roles: Roles, settings: Options, seed: int
     ) -> dict[str, Any]:
-        """Score quantiles of the trusted rows that the panel is not fitted on."""
+        """For each fold, score quantiles of its rows, which its panel is not fitted on."""
         if not roles.features:
             raise Unavailable("no feature column")
-        train, held = _split(sample, seed)
-        panel = _fit(train, roles, _labels(train, roles), settings, seed)
-        scores = panel.scores(held, _labels(held, roles))
-        return {name: Reference.of(values).to_json() for name, values in scores.items()}
+        found = []
+        for train, held in _folds(sample, seed):
+            scores = _fit(train, roles, settings, seed, FOLDS).scores(held, _labels(held, roles))
+            found.append({name: Reference.of(v).to_json() for name, v in scores.items()})
+        return {"folds": found}
 
     def scan(self, batch: Batch) -> Outcome:
         """One finding for each panel member with excess mass, and the ranking."""
@@ -132,37 +152,34 @@ class Outliers:
             raise Unavailable(f"needs at least {self.rule.minimum_rows} rows, has {batch.rows}")
         if self.trusted is None:
             return self._rank_only(batch)
-        return self._against(batch, *self.trusted)
+        return self._against(batch, self.trusted)
 
-    def _against(self, batch: Batch, panel: Panel, stored: Mapping[str, Reference]) -> Outcome:
-        missing = [c for c in panel.encoder.names if c not in batch.schema.names]
+    def _against(self, batch: Batch, folds: tuple[Fold, ...]) -> Outcome:
+        encoder = folds[0].panel.encoder
+        used = sorted({name for fold in folds for name in fold.panel.encoder.names})
+        missing = [c for c in used if c not in batch.schema.names]
         if missing:
             raise Unavailable(f"columns of the baseline are missing: {', '.join(missing[:5])}")
-        scores = _scan_scores(panel, batch)
-        references = {name: stored[name] for name in scores if name in stored}
-        tails = {name: references[name].tail(scores[name]) for name in references}
+        tails = _scan_tails(folds, batch, used)
         findings = tuple(
-            self._finding(name, excess, batch, panel.encoder, tails[name])
-            for name, excess in self._excess(scores, references, tails)
+            self._finding(name, excess, batch, encoder, tails[name])
+            for name, excess in self._excess(folds, tails)
         )
-        worst = _minimum(list(tails.values()), len(tails))
+        worst = _minimum([np.nan_to_num(t, nan=1.0) for t in tails.values()], len(tails))
         return Outcome(rule=self.rule.id, findings=findings, ranking=_worst(worst))
 
     def _excess(
-        self,
-        scores: Mapping[str, Scores],
-        references: Mapping[str, Reference],
-        tails: Mapping[str, Scores],
+        self, folds: tuple[Fold, ...], tails: Mapping[str, Scores]
     ) -> list[tuple[str, Excess]]:
         """Groups with excess mass, each panel member a group of its own; Holm over all."""
-        joined = np.concatenate([tails[name] for name in references])
-        rows = len(next(iter(scores.values())))
+        joined = np.concatenate(list(tails.values()))
+        rows = len(joined) // len(tails)
         groups = {
-            name: np.flatnonzero(~np.isnan(scores[name])) + i * rows
-            for i, name in enumerate(references)
+            name: np.flatnonzero(~np.isnan(own)) + i * rows
+            for i, (name, own) in enumerate(tails.items())
         }
         groups = {name: group for name, group in groups.items() if len(group)}
-        trusted = {name: references[name].count for name in groups}
+        trusted = {name: sum(f.references[name].count for f in folds) for name in groups}
         found = excess_groups(groups, joined, self.settings.levels, trusted=trusted)
         return [
             (e.group, Excess(e.group, e.level, e.rows % rows, e.total, e.expected, e.p_value))
@@ -203,38 +220,44 @@ class Outliers:
         tails = np.ones(batch.rows)
         for held in (0, 1):
             train, test = np.flatnonzero(half != held), np.flatnonzero(half == held)
-            panel = _fit(
-                table.take(train), batch.roles, [labels[i] for i in train], self.settings, self.seed
-            )
+            panel = _fit(table.take(train), batch.roles, self.settings, self.seed)
             scores = panel.scores(table.take(test), [labels[i] for i in test])
             own = [Reference.of(values).tail(values) for values in scores.values()]
             tails[test] = _minimum(own, len(own))
         return Outcome(rule=self.rule.id, ranking=_worst(tails))
 
 
-def _split(sample: pa.Table, seed: int) -> tuple[pa.Table, pa.Table]:
-    """Two thirds to fit on, one third to take quantiles from (split conformal prediction)."""
-    fold = np.random.default_rng(seed).permutation(sample.num_rows) % 3
-    return sample.take(np.flatnonzero(fold != 0)), sample.take(np.flatnonzero(fold == 0))
+def _folds(sample: pa.Table, seed: int) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Rows to fit on and rows to take quantiles from (cross-conformal prediction, Vovk 2015)."""
+    fold = np.random.default_rng(seed).permutation(sample.num_rows) % FOLDS
+    for held in range(FOLDS):
+        yield sample.take(np.flatnonzero(fold != held)), sample.take(np.flatnonzero(fold == held))
 
 
-def _trusted(baseline: Baseline, settings: Options) -> tuple[Panel, Mapping[str, Reference]]:
-    """The panel that was calibrated, fitted again, and its stored score quantiles.
+def _trusted(baseline: Baseline, settings: Options) -> tuple[Fold, ...]:
+    """The panels that were calibrated, fitted again, with their stored score quantiles.
 
-    The very same forests: those of another seed score by another scale, which looks like drift.
+    The very same forests: those of another seed or sample score by another scale, which would
+    look like drift.
     """
     stored = baseline.thresholds.get(Outliers.rule.id)
     if not stored:
         raise Unavailable("the baseline holds no thresholds for it; build it again")
-    train, _ = _split(baseline.sample, baseline.seed)
-    labels = _labels(train, baseline.roles)
-    panel = _fit(train, baseline.roles, labels, settings, baseline.seed)
-    return panel, {name: Reference.from_json(value) for name, value in stored.items()}
+    # A class of just enough rows may have a forest in one fold and none in another.
+    names = [n for n in stored["folds"][0] if all(n in own for own in stored["folds"])]
+    return tuple(
+        Fold(
+            _fit(train, baseline.roles, settings, baseline.seed, FOLDS),
+            {name: Reference.from_json(own[name]) for name in names},
+        )
+        for own, (train, _) in zip(
+            stored["folds"], _folds(baseline.sample, baseline.seed), strict=True
+        )
+    )
 
 
-def _fit(
-    table: pa.Table, roles: Roles, labels: list[str | None], settings: Options, seed: int
-) -> Panel:
+def _fit(table: pa.Table, roles: Roles, settings: Options, seed: int, folds: int = 1) -> Panel:
+    """A panel of one of `folds` folds, which share the trees and the neighbours between them."""
     from pyod.models.iforest import IForest
     from pyod.models.knn import KNN
 
@@ -243,15 +266,17 @@ def _fit(
     if not encoder.columns:
         raise Unavailable("no number or category among the feature columns")
     seed %= 2**32  # scikit-learn takes no larger one
-    chosen = np.random.default_rng(seed).permutation(len(matrix))[:NEIGHBOUR_ROWS]
+    trees = -(-settings.trees // folds)
+    chosen = np.random.default_rng(seed).permutation(len(matrix))[: NEIGHBOUR_ROWS // folds]
     near = matrix[np.sort(chosen)]
     members: dict[str, Any] = {
-        "forest": IForest(n_estimators=settings.trees, random_state=seed).fit(matrix),
+        "forest": IForest(n_estimators=trees, random_state=seed).fit(matrix),
         "neighbours": KNN(n_neighbors=5, method="mean").fit(near),
     }
+    labels = _labels(table, roles)
     for label in _frequent(labels):
         mine = np.array([x == label for x in labels], dtype=bool)
-        forest = IForest(n_estimators=settings.trees, random_state=seed)
+        forest = IForest(n_estimators=trees, random_state=seed)
         members[f"forest:{label}"] = forest.fit(matrix[mine])
     return Panel(encoder, members)
 
@@ -269,15 +294,17 @@ def _labels(table: pa.Table, roles: Roles) -> list[str | None]:
     return found
 
 
-def _scan_scores(panel: Panel, batch: Batch) -> dict[str, Scores]:
+def _scan_tails(folds: tuple[Fold, ...], batch: Batch, used: list[str]) -> dict[str, Scores]:
+    """The mean over the folds of each member's tails, chunk by chunk: float64[rows]."""
     label = batch.roles.label
-    columns = [*dict.fromkeys((*panel.encoder.names, *filter(None, [label])))]
+    columns = [*dict.fromkeys((*used, *filter(None, [label])))]
     parts: dict[str, list[Scores]] = {}
     for chunk in batch.chunks(columns):
         rows = chunk.data.num_rows
         labels = as_text(chunk.data.column(label)).to_pylist() if label else [None] * rows
-        for name, values in panel.scores(chunk.data, labels).items():
-            parts.setdefault(name, []).append(values)
+        found = [fold.tails(chunk.data, labels) for fold in folds]
+        for name in found[0]:
+            parts.setdefault(name, []).append(np.mean([own[name] for own in found], axis=0))
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 

@@ -14,4 +14,4 @@ _MODULE = importlib.util.module_from_spec(_SPEC)
 sys.modules[_SPEC.name] = _MODULE
 _SPEC.loader.exec_module(_MODULE)
 
-_trusted, site, bare = _MODULE._trusted, _MODULE.site, _MODULE.bare
+_trusted, site_at, site, bare = _MODULE._trusted, _MODULE.site_at, _MODULE.site, _MODULE.bare

@@ -132,7 +132,7 @@ def without(root: Path, names: set[str], *arguments: str) -> subprocess.Complete
     ("package", "extra", "arguments"),
     [
         ("prefect", "flows", ["serve"]),
-        ("pydantic", "audit", ["audit", "a.csv"]),
+        ("ruamel", "audit", ["audit", "a.csv"]),
         ("numpy", "audit", ["audit", "a.csv"]),
     ],
 )
@@ -140,6 +140,7 @@ def test_a_missing_extra_is_named(
     tmp_path: Path, package: str, extra: str, arguments: list[str]
 ) -> None:
     (tmp_path / "a.csv").write_text("id,x,label\nr1,1.5,a\n")
+    (tmp_path / "auditor.yaml").write_text("name: stones\nflows:\n  inbox: .\n")
     done = without(tmp_path, {package}, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (

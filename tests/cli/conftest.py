@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,12 +175,22 @@ def _trusted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def site_at(_trusted: Path) -> Callable[[str, Path], Site]:
+    """Make a site like `site` below a folder."""
+
+    def copied(name: str, folder: Path) -> Site:
+        root = folder / name
+        shutil.copytree(_trusted, root)
+        return Site(root, json.loads((root / "auditor.yaml").read_bytes()))
+
+    return copied
+
+
 @pytest.fixture
-def site(_trusted: Path, tmp_path: Path) -> Iterator[Site]:
+def site(site_at: Callable[[str, Path], Site], tmp_path: Path) -> Site:
     """A site with a baseline, light rules, unsigned batches noted and no run yet."""
-    root = tmp_path / "site"
-    shutil.copytree(_trusted, root)
-    yield Site(root, json.loads((root / "auditor.yaml").read_bytes()))
+    return site_at("site", tmp_path)
 
 
 @pytest.fixture

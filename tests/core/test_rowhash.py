@@ -112,6 +112,8 @@ def test_the_order_of_the_columns_does_not_matter() -> None:
         ([1], [1.0]),
         ([None], [0]),
         ([""], [None]),
+        (["null"], [None]),
+        (["None"], [None]),
         ([None], [math.nan]),
         (["a"], ["a\0"]),
         (["é"], ["e\u0301"]),

@@ -68,6 +68,10 @@ class Made:
     def claims(self) -> list[Entry]:
         return [e for e in self.entries("batch.received") if "run_id" in e.event.detail]
 
+    def outcomes(self) -> int:
+        """How many audits came to an end, a held one included: nobody waits for the impossible."""
+        return len(self.entries("verdict")) + len(self.entries("batch.held"))
+
     def environment(self, **more: str) -> dict[str, str]:
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "AUDITOR"))}
         path = os.pathsep.join([str(_FLOWS), str(_FLOWS / "flows"), str(self.folder)])

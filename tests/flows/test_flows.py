@@ -54,14 +54,14 @@ def test_serve_audits_what_arrives_once_and_survives_a_restart(
     make_site, server, wait_for: Callable[..., None]
 ) -> None:
     made = make_site()
-    with serving(made, "--interval", "2", **server.variables) as process:
+    with serving(made, "--interval", "4", **server.variables) as process:
         made.drop("clean", "clean.parquet")
         made.drop("poisoned", "poisoned.parquet")
-        wait_for(lambda: len(made.entries("verdict")) == 2, process=process)
+        wait_for(lambda: made.outcomes() == 2, process=process)
         seen = looks(server)
         wait_for(lambda: looks(server) > seen, process=process)
     assert process.returncode == 0
-    with serving(made, "--interval", "2", **server.variables) as process:
+    with serving(made, "--interval", "4", **server.variables) as process:
         seen = looks(server)
         wait_for(lambda: looks(server) > seen, process=process)
         process.terminate()  # as a service is stopped

@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.config import Settings, load
-from auditor.errors import AuditorError
+from auditor.errors import AuditorError, ConfigError
 from auditor.formats import render
 from auditor.model import FindingRecord, Mode, Report, RuleRecord, Verdict
 from auditor.pipeline import Job, Result
 from auditor.pipeline import audit as run_audit
 from auditor.readers import resolve, to_arrow
+from auditor.roles import meant
 
 
 class RejectedError(AuditorError):
@@ -135,6 +136,9 @@ def _settings(
     settings = load(Path(config) if config else None, os.environ, strict_permissions=False)
     changes: dict[str, Any] = {}
     given = dict(roles or {}) | ({"label": label} if label else {})
+    for role in given:
+        if near := meant(role):
+            raise ConfigError(f"roles: no rule reads {role!r}; did you mean {near}?")
     if given:
         changes["roles"] = dict(settings.roles) | given
     if baseline:

@@ -252,6 +252,21 @@ _RULES: Final[tuple[tuple[str, _Rule], ...]] = (
 )
 
 
+#: Every role that something reads; a site may give columns other ones as well.
+KNOWN: Final = (*(role for role, _ in _RULES), "label")
+
+
+def meant(role: str) -> str | None:
+    """The known role that a misspelt one is close to; None for a known role or one of your own.
+
+    A role that nobody reads would switch off, without a word, the rules that need the real one.
+    """
+    if role in KNOWN:
+        return None
+    close = difflib.get_close_matches(role, KNOWN, n=1, cutoff=0.75)
+    return close[0] if close else None
+
+
 def infer_roles(
     schema: pa.Schema,
     statistics: Statistics,

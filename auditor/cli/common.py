@@ -206,12 +206,15 @@ class _Absent:
 def parse_roles(label: str | None, given: list[str]) -> dict[str, tuple[str, ...]]:
     """`--label` and `--role ROLE=COLUMN[,COLUMN]` as a mapping."""
     from auditor.errors import ConfigError
+    from auditor.roles import meant
 
     roles: dict[str, tuple[str, ...]] = {}
     for entry in given:
         role, separator, columns = entry.partition("=")
         if not separator or not columns:
             raise ConfigError(f"--role {entry}: write it as ROLE=COLUMN[,COLUMN]")
+        if near := meant(role):
+            raise ConfigError(f"--role {entry}: no rule reads {role!r}; did you mean {near}?")
         roles[role] = (*roles.get(role, ()), *columns.split(","))
     if label:
         roles["label"] = (label,)

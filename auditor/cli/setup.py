@@ -6,7 +6,6 @@ import importlib.util
 import os
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -111,5 +110,5 @@ def serve(
     command = [sys.executable, "-m", "auditor_flows", "--config", str(config or "auditor.yaml")]
     command += ["--interval", str(interval)] if interval else []
     command += ["--cron", cron] if cron else []
-    # This process becomes the server's, so that signals reach it; nothing of ours imports the flows.
+    # This process becomes the flows' own, so that signals reach it and nothing here imports them.
     os.execv(sys.executable, command)

@@ -14,6 +14,7 @@ from auditor.config.settings import Settings
 from auditor.config.validate import complaint, unknown
 from auditor.context import Detector
 from auditor.model import Family
+from auditor.roles import meant
 
 Detectors = Sequence[type[Detector]]
 
@@ -62,6 +63,7 @@ def complaints(settings: Settings, detectors: Detectors) -> list[Complaint]:
     """What is wrong with the settings that name rules."""
     families = rule_families(detectors)
     found = [*_unknown_rules(settings, detectors, families), *_effects(settings, families)]
+    found += _roles(settings)
     for detector in detectors:
         options = _options(settings, detector)
         if isinstance(options, list):
@@ -97,6 +99,12 @@ def _effects(settings: Settings, families: Mapping[str, Family]) -> Iterator[Com
             yield Complaint(path, "this is set by manifest.unsigned", at_name=True)
         elif effect not in _STRICT and (families[rule] == Family.INTEGRITY or rule == "AUD-P002"):
             yield Complaint(path, f"must be hold or reject, not {effect}: it cannot be excused")
+
+
+def _roles(settings: Settings) -> Iterator[Complaint]:
+    for role in settings.roles:
+        if near := meant(role):
+            yield Complaint(("roles", role), f"no rule reads it; did you mean {near}?", at_name=True)
 
 
 def _no_rule(rule: str, known: Any) -> str:

@@ -77,7 +77,7 @@ def suite(*expectations: dict[str, Any]) -> str:
     ("text", "said"),
     [
         (suite({"type": "expect_colum_to_exist", "kwargs": {"column": "x"}}), "expect_colum_to"),
-        (suite(), "no expectation"),
+        (suite(), "an empty suite would accept everything"),
         ("[]", "suite.json"),
         ("{", "suite.json"),
     ],

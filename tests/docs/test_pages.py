@@ -26,6 +26,7 @@ UNSEEN = {
     "bias": "a changed label rate in one group",
     "low-and-slow": "a little poison in each of many batches",
     "omission": "rows left out",
+    "replay": "a signed batch sent a second time",
 }
 
 

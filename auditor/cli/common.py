@@ -141,12 +141,18 @@ def parse_outputs(outputs: list[str]) -> list[tuple[str, Path]]:
             raise ConfigError(f"-o {output}: write it as FORMAT=PATH, such as -o html=report.html")
         if form not in FORMATS:
             raise ConfigError(f"-o {output}: no format {form!r}; use one of {', '.join(FORMATS)}")
-        path = Path(name)
-        if path.is_dir() or not path.parent.is_dir():
-            what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-            raise ConfigError(f"-o {output}: {what}; name a file in a folder that is there")
-        parsed.append((form, path))
+        refuse_target(f"-o {output}", Path(name))
+        parsed.append((form, Path(name)))
     return parsed
+
+
+def refuse_target(given: str, path: Path) -> None:
+    """Refuse a file that cannot be written where the path says; `given` is what was typed."""
+    from auditor.errors import ConfigError
+
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise ConfigError(f"{given}: {what}; name a file in a folder that is there")
 
 
 def write_outputs(report: Report, outputs: list[tuple[str, Path]], *, samples: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.common import Exit
+from auditor.cli.common import Exit, refuse_target
 
 if TYPE_CHECKING:
     from auditor.readers import Ingest
@@ -76,6 +76,8 @@ def create(
     from auditor.provenance.digests import contributor_roll
     from auditor.signing import unsigned_envelope
 
+    path = output or _beside(Path(data[0]))
+    refuse_target(str(path), path)
     staging = Path(tempfile.mkdtemp(prefix="auditor-manifest-"))
     try:
         ingested = _ingest(data, staging)
@@ -87,7 +89,6 @@ def create(
         )
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    path = output or _beside(Path(data[0]))
     path.write_bytes(unsigned_envelope(payload))
     typer.echo(f"{path}  not signed yet: auditor manifest sign {path} --key KEY")
     if counts is not None:

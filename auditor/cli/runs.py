@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from auditor.cli.audits import Config
-from auditor.cli.common import load_settings
+from auditor.cli.common import load_settings, refuse_target
 
 if TYPE_CHECKING:
     from auditor.config import Settings
@@ -49,6 +49,7 @@ def report(
     if output is None:
         typer.echo(shown, nl=False)
     else:
+        refuse_target(f"-o {output}", output)
         output.write_text(shown, encoding="utf-8")
 
 
@@ -135,6 +136,7 @@ def export_set(
     source = _rows_file(_settings(config), run)
     if output.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"{output}: name a .parquet or .csv file")
+    refuse_target(f"-o {output}", output)
     if output.suffix == ".parquet":
         shutil.copyfile(source, output)
     else:

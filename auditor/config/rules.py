@@ -104,7 +104,9 @@ def _effects(settings: Settings, families: Mapping[str, Family]) -> Iterator[Com
 def _roles(settings: Settings) -> Iterator[Complaint]:
     for role in settings.roles:
         if near := meant(role):
-            yield Complaint(("roles", role), f"no rule reads it; did you mean {near}?", at_name=True)
+            yield Complaint(
+                ("roles", role), f"no rule reads it; did you mean {near}?", at_name=True
+            )
 
 
 def _no_rule(rule: str, known: Any) -> str:

@@ -26,7 +26,7 @@ mkdir after && cp -a .auditor after/
 
 
 def small_disk(site: Any, size: str) -> None:
-    """Run the gate twice: on a file system of `size`, then with room. Skips where that is barred."""
+    """Run the gate twice: on a file system of `size`, then with room. Skips where it may not."""
     (site.root / ".auditor" / "site.key").rename(site.root / "site.key")
     shell = ["unshare", "-m", "sh", "-c", SMALL, "sh", sys.executable, size]
     if shutil.which("unshare") is None:
@@ -159,9 +159,9 @@ def test_a_missing_model_library_is_not_a_clean_result(site: Any) -> None:
 
 
 def test_a_damaged_installation_is_no_missing_extra(tmp_path: Path) -> None:
-    done = without(tmp_path, {"auditor.pipeline"}, "rules")
-    assert done.returncode == 0
-    done = without(tmp_path, {"pyarrow"}, "manifest", "create", ".", "--source", "a/b", "--batch-id=1")
+    done = without(
+        tmp_path, {"pyarrow"}, "manifest", "create", ".", "--source", "a/b", "--batch-id=1"
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert "this installation is damaged" in done.stderr
     assert "Traceback" not in done.stderr

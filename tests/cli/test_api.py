@@ -79,7 +79,7 @@ def test_mistakes_are_exceptions_with_the_name(bare: Any, monkeypatch: pytest.Mo
     table = bare.rows(60, 1)
     with pytest.raises(ConfigError, match="did you mean label"):
         auditor.audit(table, roles={"lable": "label"})
-    with pytest.raises(BatchError, match="no.parquet: no such file"):
+    with pytest.raises(BatchError, match=r"no\.parquet: no such file"):
         auditor.audit("no.parquet")
     with pytest.raises(BatchError, match="remote addresses"):
         auditor.audit(["s3://bucket/a.parquet"])

@@ -37,7 +37,9 @@ def test_help(bare: Any, command: tuple[str, ...]) -> None:
     assert (done.code, done.err) == (0, "")
     assert "Usage:" in done.out
     # Each argument and option says what it is for.
-    blank = [line for line in done.out.splitlines() if re.fullmatch(r"\s+--[a-z-]+( [A-Z]+)?", line)]
+    blank = [
+        line for line in done.out.splitlines() if re.fullmatch(r"\s+--[a-z-]+( [A-Z]+)?", line)
+    ]
     assert blank == []
 
 

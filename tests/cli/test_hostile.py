@@ -19,7 +19,7 @@ import pytest
 HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
-    "=HYPERLINK(\"http://evil\",\"x\")",
+    '=HYPERLINK("http://evil","x")',
     "@SUM(1+1)*cmd|'/C calc'!A0",
     "\x1b[31mred\x1b[0m\x1b]0;title\x07",
     "[click](javascript:alert(1)) ![](http://evil/x.png) `code` | cell |",

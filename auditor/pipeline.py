@@ -26,7 +26,7 @@ import pyarrow as pa
 from auditor import calibration, suites
 from auditor.assemble import Facts, report
 from auditor.baseline import Baseline, key_id
-from auditor.batch import texts
+from auditor.batch import distinct, texts
 from auditor.config import Settings, detector_options, digest
 from auditor.context import Context, Detector
 from auditor.detectors import DETECTORS
@@ -532,10 +532,8 @@ def _senders(batch: Any) -> tuple[Senders, ...]:
         column = batch.roles.first(role)
         if column is None:
             continue
-        values = np.array([x or "" for x in texts(batch, column)], dtype=np.str_)
-        names, codes = np.unique(values, return_inverse=True)
-        codes = np.where(values == "", -1, codes).astype(np.int64)
-        found.append(Senders(role, [str(n) for n in names], codes))
+        names, codes = distinct(texts(batch, column))
+        found.append(Senders(role, names, np.array(codes, dtype=np.int64)))
     return tuple(found)
 
 

@@ -142,7 +142,7 @@ class Outliers:
         for train, held in _folds(sample, seed):
             scores = _fit(train, roles, settings, seed, FOLDS).scores(held, _labels(held, roles))
             found.append({name: Reference.of(v).to_json() for name, v in scores.items()})
-        return {"folds": found}
+        return {"trees": settings.trees, "folds": found}
 
     def scan(self, batch: Batch) -> Outcome:
         """One finding for each panel member with excess mass, and the ranking."""
@@ -244,6 +244,11 @@ def _trusted(baseline: Baseline, settings: Options) -> tuple[Fold, ...]:
     if not stored:
         raise Unavailable("the baseline holds no thresholds for it; build it again")
     # A class of just enough rows may have a forest in one fold and none in another.
+    if stored["trees"] != settings.trees:
+        raise Unavailable(
+            f"the baseline was calibrated with {stored['trees']} trees; build it again for "
+            f"{settings.trees}"
+        )
     names = [n for n in stored["folds"][0] if all(n in own for own in stored["folds"])]
     return tuple(
         Fold(

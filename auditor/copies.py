@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from auditor.baseline import Baseline
 from auditor.batch import Batch, Shared, read_columns
 from auditor.errors import Unavailable
+from auditor.features import is_number
 from auditor.rowhash import Words, batch_keys
 
 Rows = npt.NDArray[np.int64]
@@ -60,7 +61,17 @@ def content_columns(batch: Batch, baseline: Baseline | None) -> tuple[str, ...]:
     if baseline is not None and set(columns) != set(baseline.roles.content):
         odd = sorted(set(columns) ^ set(baseline.roles.content))
         raise Unavailable(f"columns differ from the baseline's: {', '.join(odd[:5])}")
+    if baseline is not None:
+        _refuse_other_kinds(batch.schema, baseline.schema, columns)
     return columns
+
+
+def _refuse_other_kinds(mine: pa.Schema, trusted: pa.Schema, columns: Sequence[str]) -> None:
+    """Text never equals a number: no copy of a trusted row would be found any more."""
+    for name in columns:
+        here, there = mine.field(name).type, trusted.field(name).type
+        if is_number(here) != is_number(there):
+            raise Unavailable(f"column {name!r} holds {here}; the trusted rows hold {there}")
 
 
 @dataclass(frozen=True, slots=True)

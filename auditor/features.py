@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from auditor.errors import Unavailable
+
 Matrix = npt.NDArray[np.float32]
 
 #: Categories of one column that get an indicator of their own; the rest share "other".
@@ -70,7 +72,13 @@ class Numeric:
         return 2 if self.missing else 1
 
     def encode(self, column: pa.Array, out: Matrix) -> npt.NDArray[np.bool_]:
-        """Fill `out` float32[n, width]; return which rows miss a value unexpectedly, bool[n]."""
+        """Fill `out` float32[n, width]; return which rows miss a value unexpectedly, bool[n].
+
+        Raises:
+            Unavailable: text where there were numbers, which no scale is known for.
+        """
+        if is_category(column.type) and column.null_count < len(column):
+            raise Unavailable(f"column {self.name!r} holds text; the trusted rows hold numbers")
         values = numbers(column)
         absent = np.isnan(values)
         with np.errstate(over="ignore"):  # a tiny scale: infinite is cut to FAR as well

@@ -24,6 +24,7 @@ def manifest_beside(sources: Sequence[Source]) -> Path | None:
     # What was given is the path without the name inside the batch; a single file is its own name.
     inside = len(Path(first.name).parts)
     root = Path(*first.path.parts[:-inside]) if inside else first.path
+    root = root if root.name not in ("", "..") else root.resolve()
     given = [root.with_name(f"{root.name}{SUFFIX}")] if root.name else []
     if len(sources) == 1 and inside == 1:
         stem = first.path.name.split(".")[0]

@@ -224,5 +224,11 @@ def _payload(
 
 
 def _beside(data: Path) -> Path:
-    name = data.name.removesuffix("/")
-    return data.with_name(f"{name}.manifest.dsse.json")
+    from auditor.errors import ConfigError
+    from auditor.manifests import SUFFIX
+
+    # `.` and `..` have a name only once they are written out.
+    data = data if data.name not in ("", "..") else data.resolve()
+    if not data.name:
+        raise ConfigError(f"{data}: nothing lies beside it; say where with --output")
+    return data.with_name(f"{data.name}{SUFFIX}")

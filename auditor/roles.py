@@ -296,7 +296,10 @@ def infer_roles(
 def _label(columns: Sequence[_Column]) -> tuple[str, tuple[str, str]] | None:
     """The column with the best name for a label, if any can be one."""
     possible = [c for c in columns if c.statistics.values and not pa.types.is_nested(c.type)]
+    names = {c.whole for c in columns}
     for name in _LABELS:
+        if name == "y" and {"x", "z"} <= names:
+            continue  # three coordinates
         for column in possible:
             if column.whole == name:
                 return column.name, ("label", f"it is called {name}")

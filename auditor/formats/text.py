@@ -19,6 +19,7 @@ _COLOURS: Final = {
 _BOLD: Final = "1"
 _FINDINGS: Final = 20
 _RULES: Final = 60
+_ROLES: Final = 20
 
 
 def render(report: Report, *, colour: bool = False, width: int = 100, report_path: str = "") -> str:
@@ -31,6 +32,7 @@ def render(report: Report, *, colour: bool = False, width: int = 100, report_pat
     blocks = [
         _verdict(report, paint),
         _listed("Why", "reason", report.reasons, 3, paint),
+        _roles(report, paint, width),
         _rules(report, paint, width),
         _missed(report, paint),
         _findings(report, paint, width),
@@ -123,6 +125,22 @@ def _listed(title: str, noun: str, items: Sequence[str], most: int, paint: _Pain
         return ""
     lines = [f"  {at}. {terminal(item, 600)}" for at, item in enumerate(items[:most], 1)]
     return "\n".join([paint.bold(title), *lines, *_more(len(items) - most, noun)])
+
+
+def _roles(report: Report, paint: _Paint, width: int) -> str:
+    """What each column was taken for and why: a wrong guess makes every rule blind."""
+    if not report.roles:
+        return ""
+    rows = [
+        (
+            terminal(role.role, 20),
+            f"{terminal(', '.join(role.columns), 160)} ({terminal(role.reason, 120)})",
+        )
+        for role in report.roles[:_ROLES]
+    ]
+    more = _more(len(report.roles) - _ROLES, "role")
+    head = ("role", "columns, and why")
+    return "\n".join([paint.bold("What the columns are"), *_table(head, rows, width, paint), *more])
 
 
 def _rules(report: Report, paint: _Paint, width: int) -> str:

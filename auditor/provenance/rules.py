@@ -19,7 +19,7 @@ from auditor.provenance.refused import Refused, printable
 NOBODY_VOUCHES: Final = Rule(
     id="AUD-P001",
     family=Family.PROVENANCE,
-    title="no usable signed manifest",
+    title="No usable signed manifest",
     severity=Severity.HIGH,
     effect=Effect.HOLD,
     attacks=("forgery",),
@@ -31,7 +31,7 @@ NOBODY_VOUCHES: Final = Rule(
 NOT_AS_DECLARED: Final = Rule(
     id="AUD-P002",
     family=Family.PROVENANCE,
-    title="the batch does not match its manifest",
+    title="The batch does not match its manifest",
     severity=Severity.CRITICAL,
     effect=Effect.REJECT,
     attacks=("forgery", "tampering", "schema-smuggling"),

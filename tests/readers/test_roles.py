@@ -132,3 +132,12 @@ def test_the_sample_is_spread_over_the_batch() -> None:
     assert seen["a"].distinct == 10
     assert seen["n"].null_share == 1.0
     assert seen["n"].distinct_share == 0.0
+
+
+def test_the_y_of_three_coordinates_is_no_label() -> None:
+    table = pa.table({"x": [1.0, 2.0], "y": [1.0, 2.0], "z": [1.0, 2.0]})
+    batch = TableBatch(table, Roles())
+    roles, _ = infer_roles(batch.schema, describe(batch))
+    assert roles.label is None
+    roles, _ = infer_roles(batch.schema.remove(2), describe(TableBatch(table.drop("z"), Roles())))
+    assert roles.label == "y"

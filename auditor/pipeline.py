@@ -251,12 +251,15 @@ def finish(run: Run, steps: Steps | None = None) -> Result:
         screened = steps.screen(run, steps.ingest(run))
         return steps.publish(run, steps.decide(run, screened))
     except (BatchError, ConfigError) as error:
-        if isinstance(error, ConfigError) and run.job.mode != Mode.AUDIT:
-            return hold(run, error)  # in a gate a batch without the agreed columns is held
-        run.stage.remove()
-        raise
+        if run.subject is None:  # nothing was received: a mistake of the caller
+            run.stage.remove()
+            raise
+        if isinstance(error, ConfigError) and run.job.mode == Mode.AUDIT:
+            _give_up(run, "settings")
+            raise
+        return hold(run, error)  # in a gate a batch without the agreed columns is held
     except KeyboardInterrupt:
-        _interrupted(run)
+        _give_up(run, "interrupted")
         raise
     except Exception as error:  # noqa: BLE001 - whatever broke, the batch is held
         return hold(run, error)
@@ -425,13 +428,13 @@ def _broken(reason: str, subject: str | None) -> Decided:
     return Decided(screened=screened, decision=decision, rows=collect(()))
 
 
-def _interrupted(run: Run) -> None:
-    """Ctrl-C: nothing half-written stays, and the ledger says why there is no verdict."""
+def _give_up(run: Run, reason: str) -> None:
+    """Ctrl-C and the like: nothing half-written stays, the ledger says why there is no verdict."""
     if run.decided:
         run.stage.close()
         return
     run.stage.clear()
-    _log(run, "batch.held", detail={"reason": "interrupted"})
+    _log(run, "batch.held", detail={"reason": reason})
     run.stage.remove()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import platform
 import statistics
@@ -17,6 +18,8 @@ import numpy as np
 from bench.contenders import CONTENDERS
 from bench.rows import Rows, generate
 
+#: Seconds after which a contender is stopped.
+TIMEOUT = 600
 SIZES = {"10k": (10_000, 30), "1m": (1_000_000, 20)}
 CONFIG = """\
 name: bench
@@ -78,15 +81,17 @@ def _run(contender: str, folder: Path, columns: list[str]) -> dict | str:
         "import sys, json; from pathlib import Path; from bench.contenders import run; "
         "run(sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]))"
     )
-    import json
-
-    done = subprocess.run(
-        [sys.executable, "-c", code, contender, str(folder), json.dumps(columns)],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, contender, str(folder), json.dumps(columns)],
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT,
+        )
+    except subprocess.TimeoutExpired:
+        return f"stopped after {TIMEOUT} s"
     if done.returncode:
         return f"failed: {done.stderr.strip().splitlines()[-1][:120]}"
     with np.load(folder / "result.npz") as result:

@@ -15,10 +15,10 @@ from auditor.config import Settings, load
 from auditor.errors import AuditorError, ConfigError
 from auditor.formats import render
 from auditor.model import FindingRecord, Mode, Report, RuleRecord, Verdict
-from auditor.pipeline import Job, Result
 from auditor.pipeline import audit as run_audit
 from auditor.readers import resolve, to_arrow
 from auditor.roles import meant
+from auditor.run import Job, Result
 
 
 class RejectedError(AuditorError):

@@ -25,7 +25,6 @@ from auditor.errors import ConfigError
 from auditor.formats import text
 from auditor.manifests import schema_fields
 from auditor.model import ATTACKS, Mode, Verdict
-from auditor.pipeline import Job, Result
 from auditor.pipeline import audit as run_audit
 from auditor.provenance.declare import create
 from auditor.provenance.digests import contributor_roll
@@ -33,6 +32,7 @@ from auditor.provenance.manifest import FileEntry
 from auditor.readers import resolve
 from auditor.redteam import ATTACKS_BY_NAME
 from auditor.redteam.mix import Mix, demo_mix
+from auditor.run import Job, Result
 from auditor.signing import generate, sign
 from auditor.trusting import build_from_files
 

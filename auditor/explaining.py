@@ -15,8 +15,8 @@ from auditor.detectors import DETECTORS
 from auditor.errors import ConfigError
 from auditor.formats.escape import terminal
 from auditor.model import ATTACKS, Effect, Family, Report, Rule
-from auditor.pipeline import all_rules
 from auditor.provenance.codes import CODES, Code
+from auditor.site import all_rules
 
 #: Codes of reading and of the detectors; those of provenance are in `auditor.provenance.codes`.
 ROW_CODES: Final[Mapping[str, Code]] = {

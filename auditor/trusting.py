@@ -15,9 +15,9 @@ from auditor.errors import BaselineError, BatchError
 from auditor.formats import report_json
 from auditor.ledger import Ledger
 from auditor.model import RoleRecord
-from auditor.pipeline import utc_now, workspace
 from auditor.readers import Ingest, StagedBatch, ingest, resolve
 from auditor.roles import describe, infer_roles
+from auditor.site import utc_now, workspace
 
 Progress = Callable[[str], None]
 

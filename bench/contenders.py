@@ -22,8 +22,9 @@ def ours(folder: Path, columns: list[str]) -> Scores:
 
     from auditor.config import load
     from auditor.model import Mode
-    from auditor.pipeline import Job, audit
+    from auditor.pipeline import audit
     from auditor.readers import resolve
+    from auditor.run import Job
 
     settings = load(folder / "auditor.yaml", {}, strict_permissions=False)
     result = audit(

@@ -310,7 +310,7 @@ def rule_facts(rule: Any) -> str:
 
 
 def _rules() -> Mapping[str, Any]:
-    from auditor.pipeline import all_rules
+    from auditor.site import all_rules
 
     return all_rules()
 

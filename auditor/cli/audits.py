@@ -22,7 +22,7 @@ from auditor.cli.common import (
 
 if TYPE_CHECKING:
     from auditor.config import Settings
-    from auditor.pipeline import Result
+    from auditor.run import Result
 
 
 class Form(StrEnum):
@@ -221,9 +221,9 @@ def _run(
         keep_pandas_out()
     from auditor.detectors import DETECTORS
     from auditor.model import Family
-    from auditor.pipeline import Job
     from auditor.pipeline import audit as run_audit
     from auditor.readers import resolve
+    from auditor.run import Job
 
     if manifest is not None and not manifest.is_file():
         raise ConfigError(f"{manifest}: no such manifest")

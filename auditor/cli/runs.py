@@ -154,7 +154,7 @@ def _settings(config: Path | None) -> Settings:
 
 
 def _folder(settings: Settings, run: str) -> Path:
-    from auditor.pipeline import workspace
+    from auditor.site import workspace
 
     return workspace(settings).find_run(run)
 
@@ -166,7 +166,7 @@ def _report(folder: Path) -> Report:
 
 
 def _quarantined(settings: Settings) -> list[tuple[str, Report]]:
-    from auditor.pipeline import workspace
+    from auditor.site import workspace
 
     roots = workspace(settings)
     shown = [(run, _report(roots.runs / run)) for run in roots.all_runs()]

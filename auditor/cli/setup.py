@@ -50,7 +50,7 @@ def init(
 
 def rules() -> None:
     """List every rule: id, family, what it does by default, title."""
-    from auditor.pipeline import all_rules
+    from auditor.site import all_rules
 
     for rule in all_rules().values():
         typer.echo(f"{rule.id}  {rule.family:12} {rule.effect:11} {rule.title}")

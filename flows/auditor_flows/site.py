@@ -17,9 +17,9 @@ from auditor.config import Settings, load
 from auditor.errors import ConfigError
 from auditor.ledger import Ledger
 from auditor.model import Verdict
-from auditor.pipeline import utc_now, workspace
 from auditor.provenance.digests import is_sha256
 from auditor.readers import Limits
+from auditor.site import utc_now, workspace
 from auditor.workspace import Workspace
 from auditor_flows import inbox
 from auditor_flows.inbox import Delivery

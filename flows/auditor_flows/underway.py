@@ -13,20 +13,10 @@ from typing import Any, TypeVar
 
 from auditor.errors import AuditorError, BatchError
 from auditor.model import Mode, Verdict
-from auditor.pipeline import (
-    Decided,
-    Job,
-    Result,
-    Run,
-    Screened,
-    begin,
-    decide_step,
-    ingest_step,
-    publish_step,
-    screen_step,
-)
+from auditor.pipeline import begin, decide_step, ingest_step, publish_step, screen_step
 from auditor.readers import Ingest, Source
 from auditor.readers.rules import changed
+from auditor.run import Decided, Job, Result, Run, Screened
 from auditor_flows import claims, inbox, kept
 from auditor_flows.claims import Standing
 from auditor_flows.inbox import Delivery

@@ -264,8 +264,9 @@ def test_a_detector_that_cannot_say_holds_the_batch(
     from auditor.config import load
     from auditor.detectors.exact_duplicates import ExactDuplicates
     from auditor.formats import text
-    from auditor.pipeline import Job, audit
+    from auditor.pipeline import audit
     from auditor.readers import resolve
+    from auditor.run import Job
 
     data = site.write("in/a.parquet", site.rows(200, 5))
     monkeypatch.chdir(site.root)

@@ -59,6 +59,6 @@ def test_it_says_what_it_needs(example: ModuleType) -> None:
 
 
 def test_its_rule_id_is_free(example: ModuleType) -> None:
-    from auditor.pipeline import all_rules
+    from auditor.site import all_rules
 
     assert example.CrowdedValue.rule.id not in all_rules()

@@ -10,8 +10,8 @@ from types import ModuleType
 from auditor.cli.common import Exit
 from auditor.detectors import DETECTORS
 from auditor.model import ATTACKS
-from auditor.pipeline import all_rules
 from auditor.provenance.codes import CODES
+from auditor.site import all_rules
 
 ROOT = Path(__file__).resolve().parents[2]
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from auditor.ledger import Conflict
-from auditor.pipeline import finish, utc_now
+from auditor.pipeline import finish
+from auditor.site import utc_now
 from auditor.ulid import new_ulid
 from auditor_flows import claims, kept
 from auditor_flows.claims import Stand

@@ -1,0 +1,241 @@
+"""What a run writes: report, evidence, attestation, and the entry that makes the verdict exist."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import platform
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from auditor import suites
+from auditor.assemble import Facts, report
+from auditor.config import digest
+from auditor.evidence import charts, user_ids
+from auditor.fusion import fuse
+from auditor.model import (
+    Charts,
+    Report,
+    Verdict,
+)
+from auditor.provenance import attestation
+from auditor.provenance.digests import subject_digest
+from auditor.provenance.manifest import FileEntry
+from auditor.publish import SUSPECTS, write_evidence
+from auditor.quarantine import RowSet, collect
+from auditor.run import Decided, Run, Screened
+from auditor.signing import sign, unsigned_envelope
+from auditor.site import (
+    all_rules,
+    own_version,
+    version_of,
+)
+
+_VALID: Final = dt.timedelta(days=30)
+_SHOWN: Final = 100_000  # suspicious rows listed in suspects.parquet beyond the quarantined ones
+
+
+def report_of(
+    run: Run, decided: Decided, outputs: Sequence[FileEntry], quarantine_digest: str | None
+) -> Report:
+    """The report of a decided run; it is the source of every format."""
+    screened, batch = decided.screened, decided.screened.ingest.batch
+    settings = run.job.settings
+    shown = Charts()
+    if batch is not None and batch.rows:
+        suspicion = fuse(screened.outcomes, batch.rows)
+        seed = run.seed(batch.digest)
+        shown = charts(batch, run.trusted.baseline, decided.rows.rows, suspicion, seed)
+    facts = Facts(
+        run=run.id,
+        auditor=own_version(),
+        created_at=run.job.clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        mode=run.job.mode,
+        name=run.job.name,
+        digest=screened.ingest.digest,
+        kind=batch.kind.value if batch else "training",
+        files=screened.ingest.files,
+        roles=screened.roles,
+        provenance=screened.verification.summary,
+        reproduce=_reproduce(run, screened),
+        settings=settings.model_dump(mode="json"),
+        seconds=time.perf_counter() - run.started,
+    )
+    return report(
+        facts,
+        batch=batch,
+        baseline=run.trusted.baseline,
+        outcomes=screened.outcomes,
+        decision=decided.decision,
+        rules=all_rules(),
+        policy=screened.policy,
+        charts=shown,
+        rows_quarantined=len(decided.rows),
+        set_digest=quarantine_digest,
+        published_digest=subject_digest(outputs) if outputs else None,
+    )
+
+
+def _reproduce(run: Run, screened: Screened) -> dict[str, str | int]:
+    digest_of = screened.ingest.digest
+    return {
+        "batch_sha256": digest_of,
+        "policy_sha256": _policy_digest(run),
+        "baseline_sha256": run.trusted.baseline.digest if run.trusted.baseline else "none",
+        "seed": run.seed(digest_of),
+        "sandbox": screened.ingest.sandbox,
+        "attestation": "signed"
+        if run.job.settings.signing.key
+        else "unsigned: no signing.key is set",
+        "python": platform.python_version(),
+        **{
+            name: version_of(name)
+            for name in ("pyarrow", "scikit-learn", "pyod", "great-expectations")
+        },
+    }
+
+
+def _policy_digest(run: Run) -> str:
+    suite = run.trusted.expectations
+    return digest(
+        run.job.settings,
+        suite=suites.digest(suite) if suite is not None else None,
+        rules=[rule.id for rule in all_rules().values()],
+    )
+
+
+def write_run(
+    run: Run,
+    decided: Decided,
+    final: Report,
+    outputs: Sequence[FileEntry],
+    quarantine_digest: str | None,
+    *,
+    publishing: bool,
+) -> None:
+    """Evidence, attestation, then durable, then the ledger: the verdict exists from there on."""
+    batch = decided.screened.ingest.batch
+    suspects = _suspects(decided) if batch is not None else None
+    written = write_evidence(
+        run.stage.evidence,
+        final,
+        decided.decision.decided,
+        suspects,
+        batch,
+        samples=run.job.settings.outputs.samples,
+    )
+    envelope = _attest(run, decided, final, outputs, quarantine_digest, written["report.json"])
+    (run.stage.evidence / "attestation.dsse.json").write_bytes(envelope)
+    if publishing:
+        (run.stage.published / "attestation.dsse.json").write_bytes(envelope)
+    run.stage.seal(
+        published=final.published_digest if publishing else None,
+        quarantined=quarantine_digest if publishing else None,
+    )
+    refs = [hashlib.sha256(envelope).hexdigest(), written["report.json"]]
+    detail = {"verdict": final.verdict, "mode": final.mode, "rows": final.rows_in}
+    if publishing and quarantine_digest:
+        run.log("quarantine.created", refs=[quarantine_digest])
+    held = decided.decision.verdict == Verdict.HOLD
+    run.log("batch.held" if held else "verdict", refs=refs, detail=detail)
+    run.decided = True
+
+
+def _attest(
+    run: Run,
+    decided: Decided,
+    final: Report,
+    outputs: Sequence[FileEntry],
+    quarantine_digest: str | None,
+    report_sha256: str,
+) -> bytes:
+    """The attestation envelope: signed by another process, or openly unsigned without a key."""
+    settings, now = run.job.settings, run.job.clock()
+    published = bool(outputs)
+    audited = attestation.Audited(
+        verifier=settings.signing.verifier,
+        versions={"auditor": own_version(), "pyod": version_of("pyod")},
+        resource=_resource(final),
+        batch_sha256=final.batch_digest,
+        verdict=Verdict(final.verdict),
+        mode=run.job.mode,
+        kind=final.batch_kind,
+        verified_at=now,
+        valid_until=now + _VALID,
+        policy=settings.name,
+        policy_sha256=str(final.reproduce["policy_sha256"]),
+        policy_version=1,
+        rows_in=final.rows_in,
+        rows_out=final.rows_published if published else 0,
+        rows_quarantined=final.rows_quarantined,
+        rules=[attestation.RuleOutcome(r.id, r.status, r.findings) for r in final.rules],
+        report_sha256=report_sha256,
+        provenance_verified=decided.screened.verification.verified,
+        screened=_screened(final),
+        outputs=outputs,
+        manifest_sha256=_text(final.provenance.get("manifest_sha256")),
+        set_sha256=quarantine_digest,
+        baseline_sha256=run.trusted.baseline.digest if run.trusted.baseline else None,
+    )
+    payload = attestation.build(audited)
+    if settings.signing.key is None:
+        return unsigned_envelope(payload)
+    return sign(payload, key=settings.signing.key, passphrase_env=settings.signing.passphrase_env)
+
+
+def _resource(final: Report) -> str:
+    source, batch_id = final.provenance.get("source"), final.provenance.get("batch_id")
+    return f"{source}@{batch_id}" if source and batch_id else final.batch_name
+
+
+def _screened(final: Report) -> bool:
+    """Whether at least one rule of each statistical family ran on the batch."""
+    ran = {rule.family for rule in final.rules if rule.status == "ran"}
+    return {"duplication", "label", "feature"} <= ran
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _suspects(decided: Decided) -> pa.Table:
+    """Every suspicious row, worst first: the review queue."""
+    batch = decided.screened.ingest.batch
+    if batch is None:
+        return SUSPECTS.empty_table()
+    fused = fuse(decided.screened.outcomes, batch.rows)
+    named = collect([d.finding for d in decided.decision.decided])
+    aside = np.zeros(batch.rows, dtype=bool)
+    aside[decided.rows.rows] = True
+    order = np.argsort(-fused, kind="stable")[:_SHOWN]
+    rows = np.union1d(order[fused[order] > 0], decided.rows.rows).astype(np.int64)
+    files, places = batch.locate(rows)
+    rules, reasons = _why(named, decided.rows, rows)
+    table = pa.table(
+        [
+            files,
+            places,
+            pa.array(user_ids(batch, rows), pa.string()),
+            pa.array(fused[rows].astype(np.float32)),
+            pa.array(rules, pa.string()),
+            pa.array(reasons, pa.string()),
+            pa.array(aside[rows]),
+        ],
+        schema=SUSPECTS,
+    )
+    return table.sort_by([("quarantined", "descending"), ("suspicion", "descending")])
+
+
+def _why(named: RowSet, aside: RowSet, rows: np.ndarray) -> tuple[list[str], list[str]]:
+    """Rules and reason of each row: of what set it aside, else of what noted it, else a ranking."""
+    known: dict[int, tuple[str, str]] = {}
+    for source in (named, aside):
+        columns = (source.table.column(n).to_pylist() for n in ("row", "rules", "reason"))
+        known |= {row: (rules, reason) for row, rules, reason in zip(*columns, strict=True)}
+    blank = ("", "ranked high by a rule, in no finding")
+    pairs = [known.get(int(row), blank) for row in rows]
+    return [rules for rules, _ in pairs], [reason for _, reason in pairs]

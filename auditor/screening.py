@@ -1,0 +1,131 @@
+"""From settings, baseline and batch to what the rules need, and to the policy in force."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from auditor.baseline import Baseline
+from auditor.batch import distinct, texts
+from auditor.config import detector_options
+from auditor.context import Context
+from auditor.detectors import DETECTORS
+from auditor.manifests import manifest_beside, verify_batch
+from auditor.model import (
+    STATISTICAL,
+    Effect,
+    Finding,
+    Mode,
+    Outcome,
+)
+from auditor.policy import Policy, Senders
+from auditor.provenance.rules import RULES as PROVENANCE_RULES
+from auditor.provenance.verification import Verification
+from auditor.readers import RULES as READER_RULES
+from auditor.readers import Ingest
+from auditor.run import Run
+
+_SUITE_RULE: Final = "AUD-Q001"
+
+
+def role_overrides(run: Run) -> dict[str, str | Sequence[str]]:
+    """Roles from the settings; the baseline's where they name none, so that keys compare."""
+    overrides: dict[str, str | Sequence[str]] = {**run.job.settings.roles}
+    baseline = run.trusted.baseline
+    if baseline is not None and not overrides:
+        overrides.update(baseline.roles.assigned)
+    return overrides
+
+
+def context_for(run: Run, batch_digest: str) -> Context:
+    """What detectors may know besides the batch."""
+    return Context(
+        seed=run.seed(batch_digest),
+        site_key=run.trusted.site_key,
+        baseline=run.trusted.baseline,
+        expectations=run.trusted.expectations,
+        settings=detector_options(run.job.settings),
+    )
+
+
+def policy_of(run: Run, enabled: set[str]) -> Policy:
+    """The policy in force: the settings, and the rules that baseline and suite make required."""
+    settings = run.job.settings
+    implied = set(_judging(run.trusted.baseline)) if run.trusted.baseline else set()
+    if run.trusted.expectations is not None:
+        implied.add(_SUITE_RULE)
+    effects = {rule: Effect(effect) for rule, effect in settings.policy.effects.items()}
+    unsigned = Effect.NOTE if run.job.mode == Mode.AUDIT else Effect(settings.manifest.unsigned)
+    effects.setdefault("AUD-P001", unsigned)
+    limits = settings.policy.limits
+    return Policy(
+        alpha=settings.policy.alpha,
+        effects=effects,
+        required=frozenset(settings.policy.required) | frozenset(implied & enabled),
+        contributor_share=limits.contributor_share,
+        source_share=limits.source_share,
+        batch_share=limits.batch_share,
+        minimum_group=limits.minimum_group,
+    )
+
+
+def _judging(baseline: Baseline) -> Iterator[str]:
+    """Rules that judge by this baseline: skipping one of them would be a way past the gate."""
+    for detector in DETECTORS:
+        rule = detector.rule
+        if rule.family not in STATISTICAL or rule.effect == Effect.NOTE:
+            continue
+        calibrated = not hasattr(detector, "calibrate") or rule.id in baseline.thresholds
+        if calibrated and all(baseline.roles.columns(role) for role in rule.needs):
+            yield rule.id
+
+
+def reader_outcomes(ingested: Ingest) -> list[Outcome]:
+    """What reading found, as outcomes of its two rules."""
+    return [_grouped(rule.id, ingested.findings) for rule in READER_RULES]
+
+
+def provenance_outcomes(run: Run, verification: Verification) -> list[Outcome]:
+    """What provenance found; without a manifest nothing was compared, and that is said."""
+    if verification.summary.get("status") != "none":
+        return [_grouped(rule.id, verification.findings) for rule in PROVENANCE_RULES]
+    reason = "no manifest came with the batch"
+    missing, mismatch = (Outcome(rule=rule.id, skipped=reason) for rule in PROVENANCE_RULES)
+    if run.job.mode != Mode.AUDIT:
+        missing = _grouped(missing.rule, verification.findings)
+    return [missing, mismatch]
+
+
+def _grouped(rule: str, findings: Sequence[Finding]) -> Outcome:
+    return Outcome(rule=rule, findings=tuple(f for f in findings if f.rule == rule))
+
+
+def verify_manifest(run: Run, ingested: Ingest) -> Verification:
+    """Hold the batch against the manifest that was named, or that lies beside it."""
+    path = run.job.manifest or run.job.settings.manifest.path or manifest_beside(run.job.sources)
+    batch = ingested.batch
+    sender = batch.roles.contributor if batch else None
+    counts = Counter(x or "" for x in texts(batch, sender)) if batch and sender else None
+    return verify_batch(
+        ingested,
+        path,
+        keys=run.trusted.keys,
+        threshold=run.job.settings.manifest.threshold,
+        contributors=counts,
+        now=run.job.clock(),
+    )
+
+
+def senders_of(batch: Any) -> tuple[Senders, ...]:
+    """Who sent each row, for the share limits of the policy."""
+    found = []
+    for role in ("contributor", "source"):
+        column = batch.roles.first(role)
+        if column is None:
+            continue
+        names, codes = distinct(texts(batch, column))
+        found.append(Senders(role, names, np.array(codes, dtype=np.int64)))
+    return tuple(found)

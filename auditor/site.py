@@ -1,0 +1,113 @@
+"""What this site consists of: its rules, folders, trusted inputs and versions. Shell."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from auditor import calibration, suites
+from auditor.baseline import Baseline, key_id
+from auditor.config import Settings
+from auditor.detectors import DETECTORS
+from auditor.errors import (
+    BaselineError,
+    ConfigError,
+)
+from auditor.model import (
+    Effect,
+    Family,
+    Rule,
+    Severity,
+)
+from auditor.policy import RULES as POLICY_RULES
+from auditor.provenance.keys import PublicKey, public_key
+from auditor.provenance.rules import RULES as PROVENANCE_RULES
+from auditor.readers import RULES as READER_RULES
+from auditor.workspace import Workspace
+
+INCOMPLETE: Final = Rule(
+    id="AUD-G002",
+    family=Family.POLICY,
+    title="The audit could not be completed",
+    severity=Severity.HIGH,
+    effect=Effect.HOLD,
+)
+
+
+def all_rules() -> dict[str, Rule]:
+    """Every rule by id: readers, provenance, detectors, policy."""
+    detectors = [detector.rule for detector in DETECTORS]
+    every = [*READER_RULES, *PROVENANCE_RULES, *detectors, *POLICY_RULES, INCOMPLETE]
+    if len({rule.id for rule in every}) != len(every):
+        raise ValueError("two rules have one id")
+    return {rule.id: rule for rule in every}
+
+
+def utc_now() -> dt.datetime:
+    """The machine's clock, with its zone."""
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trusted:
+    """What the site trusts, loaded before the run: baseline, suite, keys. Errors are set-up."""
+
+    baseline: Baseline | None
+    expectations: Sequence[Mapping[str, Any]] | None
+    keys: Mapping[str, Sequence[PublicKey]]
+    site_key: bytes
+
+
+def workspace(settings: Settings) -> Workspace:
+    """The three roots, ledger and site key that the settings name."""
+    outputs = settings.outputs
+    return Workspace(
+        runs=outputs.runs,
+        publish_to=outputs.publish_to,
+        quarantine_to=outputs.quarantine_to,
+        ledger=outputs.ledger,
+        site_key=outputs.site_key,
+    )
+
+
+def load_trusted(settings: Settings, site_key: bytes) -> Trusted:
+    """Read baseline, suite and keys; a mistake in them is ours and ends before a run begins."""
+    baseline = calibration.read(settings.baseline) if settings.baseline else None
+    if baseline is not None and baseline.key_id != key_id(site_key):
+        raise BaselineError(
+            f"{settings.baseline}: was built with another site key; "
+            "restore that key, or build the baseline again here"
+        )
+    suite = suites.load(settings.expectations) if settings.expectations else None
+    keys = {
+        source: tuple(_read_key(entry) for entry in entries)
+        for source, entries in settings.manifest.keys.items()
+    }
+    return Trusted(baseline=baseline, expectations=suite, keys=keys, site_key=site_key)
+
+
+def _read_key(entry: str) -> PublicKey:
+    """A key in hex, or the path of a file that holds one."""
+    if "/" not in entry and not entry.endswith((".pub", ".pem")):
+        return public_key(entry.encode())
+    try:
+        return public_key(Path(entry).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"manifest.keys: {entry}: cannot be read ({error.strerror})") from error
+
+
+def own_version() -> str:
+    """The installed version of auditor."""
+    return version_of("auditor")
+
+
+def version_of(package: str) -> str:
+    """The installed version of a package, or that there is none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "0+unknown" if package == "auditor" else "not installed"

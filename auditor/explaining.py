@@ -52,8 +52,12 @@ ROW_CODES: Final[Mapping[str, Code]] = {
         "Rows without a label were not judged by the label rule.",
         "Expect labels in the suite if they must be there.",
     ),
+    "LABEL_NEW": Code(
+        "Rows carry a label that no trusted row has, perhaps another spelling of one.",
+        "Correct the spelling at the source, or add reviewed rows of it to a new baseline.",
+    ),
     "LABEL_UNSEEN": Code(
-        "Rows carry a label that is new or too rare in the baseline; they were not judged.",
+        "Rows carry a label that is too rare to judge.",
         "Review them; add them to a new baseline if they are right.",
     ),
 }

@@ -85,7 +85,7 @@ def _yaml(name: str, records: Sequence[RoleRecord]) -> str:
         lines.append(f"  {role}: [{quoted}]")
     lines += [
         f"expectations: expectations/{name}.json",
-        "# baseline: .auditor/baseline   # after `auditor baseline build DATA`",
+        "baseline: .auditor/baseline   # made by `auditor baseline build DATA`",
         "manifest:",
         "  unsigned: note   # hold or reject, once your suppliers sign their manifests",
     ]

@@ -70,7 +70,9 @@ def verify_batch(
                 symlink=f.refused == "FILE_SYMLINK",
             )
             for f in ingested.files
-        ],
+        ]
+        # Hidden files and sidecars are not read, but a signed listing must name what is there.
+        + [ReceivedFile(name=name) for name in ingested.skipped],
         schema_fields=schema_fields(batch.schema) if batch else None,
         contributors=contributors,
         roll=_read(roll_beside(manifest)) if manifest else None,

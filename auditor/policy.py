@@ -31,6 +31,8 @@ SHARE_LIMIT: Final = Rule(
     attacks=("injection", "label-flip"),
 )
 RULES: Final = (SHARE_LIMIT,)
+#: Characters of a sender's name in a finding; a cell may hold megabytes.
+NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ def decide(
     ]
     for role in senders:
         decided += _whole_senders(decided, role, policy)
-    return _verdict(outcomes, decided, policy, rows)
+    return _verdict(outcomes, decided, rules, policy, rows)
 
 
 def _levels(rules: Mapping[str, Rule], policy: Policy, ran: set[str]) -> dict[str, float]:
@@ -144,17 +146,29 @@ def _whole_senders(decided: Sequence[Decided], senders: Senders, policy: Policy)
     total = np.bincount(senders.codes[known], minlength=len(senders.names))
     hit = np.bincount(senders.codes[known & bad], minlength=len(senders.names))
     over = (total >= policy.minimum_group) & (hit > limit * total) & (hit < total)
-    return [_set_aside(senders, int(code), bad, policy) for code in np.flatnonzero(over)]
+    order = np.argsort(senders.codes, kind="stable")
+    ordered = senders.codes[order]
+    found = []
+    for code in np.flatnonzero(over).tolist():
+        start, stop = np.searchsorted(ordered, (code, code + 1))
+        found.append(_set_aside(senders, code, order[start:stop], bad, policy))
+    return found
 
 
 def _limit(senders: Senders, policy: Policy) -> float:
     return policy.contributor_share if senders.role == "contributor" else policy.source_share
 
 
-def _set_aside(senders: Senders, code: int, bad: npt.NDArray[np.bool_], policy: Policy) -> Decided:
-    limit, rows = _limit(senders, policy), np.flatnonzero(senders.codes == code)
+def _set_aside(
+    senders: Senders,
+    code: int,
+    rows: npt.NDArray[np.int64],
+    bad: npt.NDArray[np.bool_],
+    policy: Policy,
+) -> Decided:
+    limit = _limit(senders, policy)
     suspicion = np.where(bad[rows], 0.9, 0.5)
-    name, hit = str(senders.names[code]), int(bad[rows].sum())
+    name, hit = str(senders.names[code])[:NAME], int(bad[rows].sum())
     finding = Finding(
         rule=SHARE_LIMIT.id,
         severity=SHARE_LIMIT.severity,
@@ -177,7 +191,11 @@ def _rows(decided: Sequence[Decided]) -> npt.NDArray[np.int64]:
 
 
 def _verdict(
-    outcomes: Sequence[Outcome], decided: Sequence[Decided], policy: Policy, rows: int | None
+    outcomes: Sequence[Outcome],
+    decided: Sequence[Decided],
+    rules: Mapping[str, Rule],
+    policy: Policy,
+    rows: int | None,
 ) -> Decision:
     quarantined = len(_rows(decided))
     rejecting = [d.finding.message for d in decided if d.effect == Effect.REJECT]
@@ -187,7 +205,7 @@ def _verdict(
             f"{policy.batch_share:.0%} of a batch"
         )
     holding = [d.finding.message for d in decided if d.effect == Effect.HOLD]
-    holding += _could_not_tell(outcomes, policy, rows)
+    holding += _could_not_tell(outcomes, rules, policy, rows)
     setting_aside = _worst_first(
         [d.finding for d in decided if d.effect == Effect.QUARANTINE and d.finding.rows]
     )
@@ -217,10 +235,13 @@ def _worst_first(findings: Sequence[Finding]) -> list[str]:
     return [finding.message for finding in ranked]
 
 
-def _could_not_tell(outcomes: Sequence[Outcome], policy: Policy, rows: int | None) -> list[str]:
+def _could_not_tell(
+    outcomes: Sequence[Outcome], rules: Mapping[str, Rule], policy: Policy, rows: int | None
+) -> list[str]:
     """Reasons to hold: no rows, no rule that ran, a rule failed, or a required one did not run."""
     reasons = ["the batch has no rows"] if rows == 0 else []
-    if all(o.skipped for o in outcomes):
+    received = (Family.INTEGRITY, Family.PROVENANCE)  # they say nothing about what rows hold
+    if all(o.skipped for o in outcomes if rules[o.rule].family not in received):
         reasons.append("every rule was skipped")
     reasons += [f"{o.rule} failed: {o.failed}" for o in outcomes if o.failed]
     reasons += [

@@ -18,17 +18,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from auditor.errors import BatchError
 from auditor.formats import FORMATS, render
 from auditor.formats.escape import csv_row
 from auditor.model import Report
 from auditor.policy import Decided
 from auditor.provenance.manifest import FileEntry
 from auditor.quarantine import RowSet
-from auditor.readers import Ingest, StagedBatch
+from auditor.readers import METADATA_NOTE, Ingest, StagedBatch
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+#: Names that have a meaning of their own in a published folder.
+ATTESTATION: Final = "attestation.dsse.json"
+PROOF: Final = "proof.tlog"
 PARQUET: Final = "application/vnd.apache.parquet"
 #: `suspects.parquet`: every suspicious row, worst first, whether it was set aside or not.
 SUSPECTS: Final = pa.schema(
@@ -45,28 +49,35 @@ _FOLDER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}=[A-Za-z0-9_.+@-]{1,64}
 def write_published(ingest: Ingest, quarantined: Rows, folder: Path) -> tuple[FileEntry, ...]:
     """The accepted rows as Parquet; files without a quarantined row byte for byte.
 
-    Returns what was written, in input order. Files that were refused at ingest are left out.
+    A file whose schema carries metadata is written anew from the rows that were audited: metadata
+    can rename columns for a reader that obeys it (pandas does). Returns what was written, in input
+    order. Files that were refused at ingest are left out.
     """
     batch = _batch(ingest)
     keep = np.ones(batch.rows, dtype=bool)
     keep[quarantined] = False
-    entries = []
+    entries: list[FileEntry] = []
+    taken: set[str] = set()
     for number, record in enumerate(ingest.files):
         if record.refused or record.name not in batch.files:
             continue
         start = batch.offsets[batch.files.index(record.name)]
         own = keep[start : start + record.rows]
         original = batch.path.parent / "input" / f"{number:05d}"
-        if record.format == "parquet" and own.all():
-            target = folder / _output_name(record.name, number)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(original, target)
-        elif own.any() or not keep.any():
-            target = folder / _output_name(record.name, number)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write_rows(batch, start, own, _hive_columns(record.name), target)
-        else:
+        if not own.any() and keep.any():
             continue
+        name = _output_name(record.name, number, taken)
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # The path of the output still says hive columns only where it keeps the folders.
+        folders = _hive_columns(record.name) if "/" in name else set()
+        bare = METADATA_NOTE not in record.notes and folders == _hive_columns(record.name)
+        if record.format == "parquet" and own.all() and bare:
+            shutil.copyfile(original, target)
+            if _sha256(target) != record.sha256:
+                raise BatchError(f"{record.name}: the received copy was changed; audit it again")
+        else:
+            _write_rows(batch, start, own, folders, target)
         entries.append(_entry(target, folder, int(own.sum())))
     return tuple(entries)
 
@@ -131,17 +142,22 @@ def _batch(ingest: Ingest) -> StagedBatch:
     return ingest.batch
 
 
-def _output_name(name: str, number: int) -> str:
-    """The input's own relative name where every part is plain, else `part-<number>`."""
+def _output_name(name: str, number: int, taken: set[str]) -> str:
+    """The input's own relative name where it is plain and free, else one that we make.
+
+    Names are compared without case, and `taken` remembers them: no output overwrites another.
+    """
     *folders, base = name.split("/")
-    stem = base.split(".")[0]
-    plain = all(_FOLDER.fullmatch(f) for f in folders) and _PLAIN.fullmatch(stem)
-    if not plain or len(folders) > 7:
-        return f"part-{number:05d}.parquet"
-    if base.endswith(".parquet") and _PLAIN.fullmatch(base):
-        return name
-    # Two inputs may share a stem (a.csv, a.json); the number keeps their outputs apart.
-    return "/".join([*folders, f"{stem}-{number:05d}.parquet"])
+    own = name if base.endswith(".parquet") else f"{name}.parquet"
+    parts = [*folders, own.rsplit("/", 1)[-1]]
+    plain = len(folders) <= 7 and all(_FOLDER.fullmatch(part) for part in folders)
+    reserved = {ATTESTATION.casefold(), PROOF.casefold()} & {part.casefold() for part in parts}
+    if not plain or not _PLAIN.fullmatch(parts[-1]) or reserved or own.casefold() in taken:
+        own = f"auditor-{number:05d}.parquet"
+    if own.casefold() in taken:
+        raise BatchError(f"{name}: its output name {own} is taken by another file of the batch")
+    taken.add(own.casefold())
+    return own
 
 
 def _hive_columns(name: str) -> set[str]:

@@ -28,6 +28,7 @@ from auditor.provenance.manifest import FileEntry
 from auditor.publish import SUSPECTS, write_evidence
 from auditor.quarantine import RowSet, collect
 from auditor.run import Decided, Run, Screened
+from auditor.screening import judging
 from auditor.signing import sign, unsigned_envelope
 from auditor.site import (
     all_rules,
@@ -175,7 +176,7 @@ def _attest(
         rules=[attestation.RuleOutcome(r.id, r.status, r.findings) for r in final.rules],
         report_sha256=report_sha256,
         provenance_verified=decided.screened.verification.verified,
-        screened=_screened(final),
+        screened=_poisoning_screened(run, final),
         outputs=outputs,
         manifest_sha256=_text(final.provenance.get("manifest_sha256")),
         set_sha256=quarantine_digest,
@@ -192,10 +193,12 @@ def _resource(final: Report) -> str:
     return f"{source}@{batch_id}" if source and batch_id else final.batch_name
 
 
-def _screened(final: Report) -> bool:
-    """Whether at least one rule of each statistical family ran on the batch."""
-    ran = {rule.family for rule in final.rules if rule.status == "ran"}
-    return {"duplication", "label", "feature"} <= ran
+def _poisoning_screened(run: Run, final: Report) -> bool:
+    """Whether every rule that judges by the baseline ran, and was not reduced to a note."""
+    if run.trusted.baseline is None:
+        return False
+    ran = {rule.id for rule in final.rules if rule.status == "ran" and rule.effect != "note"}
+    return set(judging(run.trusted.baseline)) <= ran
 
 
 def _text(value: object) -> str | None:

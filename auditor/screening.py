@@ -26,6 +26,7 @@ from auditor.provenance.rules import RULES as PROVENANCE_RULES
 from auditor.provenance.verification import Verification
 from auditor.readers import RULES as READER_RULES
 from auditor.readers import Ingest
+from auditor.readers.rules import unusable
 from auditor.run import Run
 
 _SUITE_RULE: Final = "AUD-Q001"
@@ -54,7 +55,7 @@ def context_for(run: Run, batch_digest: str) -> Context:
 def policy_of(run: Run, enabled: set[str]) -> Policy:
     """The policy in force: the settings, and the rules that baseline and suite make required."""
     settings = run.job.settings
-    implied = set(_judging(run.trusted.baseline)) if run.trusted.baseline else set()
+    implied = set(judging(run.trusted.baseline)) if run.trusted.baseline else set()
     if run.trusted.expectations is not None:
         implied.add(_SUITE_RULE)
     effects = {rule: Effect(effect) for rule, effect in settings.policy.effects.items()}
@@ -72,7 +73,7 @@ def policy_of(run: Run, enabled: set[str]) -> Policy:
     )
 
 
-def _judging(baseline: Baseline) -> Iterator[str]:
+def judging(baseline: Baseline) -> Iterator[str]:
     """Rules that judge by this baseline: skipping one of them would be a way past the gate."""
     for detector in DETECTORS:
         rule = detector.rule
@@ -85,7 +86,13 @@ def _judging(baseline: Baseline) -> Iterator[str]:
 
 def reader_outcomes(ingested: Ingest) -> list[Outcome]:
     """What reading found, as outcomes of its two rules."""
-    return [_grouped(rule.id, ingested.findings) for rule in READER_RULES]
+    found = list(ingested.findings)
+    names = ingested.batch.schema.names if ingested.batch else []
+    ours = [name for name in names if name.startswith("_auditor_")]
+    if ours:  # they would stand twice in the quarantined rows
+        text = f"column {ours[0][:80]!r}: names that start with _auditor_ are ours"
+        found.append(unusable("the batch", "SCHEMA", text))
+    return [_grouped(rule.id, found) for rule in READER_RULES]
 
 
 def provenance_outcomes(run: Run, verification: Verification) -> list[Outcome]:

@@ -15,6 +15,8 @@ from auditor.errors import BaselineError, BatchError
 from auditor.formats import report_json
 from auditor.ledger import Ledger
 from auditor.model import RoleRecord
+from auditor.provenance.digests import subject_digest
+from auditor.provenance.manifest import FileEntry
 from auditor.readers import Ingest, StagedBatch, ingest, resolve
 from auditor.roles import describe, infer_roles
 from auditor.site import utc_now, workspace
@@ -68,7 +70,7 @@ def build_from_run(
     if report.published_digest is None or report.mode != "gate":
         raise BaselineError(f"{folder.name}: this run published nothing ({report.verdict})")
     published = roots.publish_to / report.published_digest
-    paths = [str(path) for path in sorted(published.rglob("*.parquet"))]
+    paths = _attested(published, report.published_digest)
     detail = {
         "from": "run",
         "run": folder.name,
@@ -79,6 +81,23 @@ def build_from_run(
     # The ledger keeps no free text; the reason lies beside the baseline, bound by its digest.
     (output / "reason.txt").write_text(reason + "\n", encoding="utf-8")
     return built
+
+
+def _attested(published: Path, digest: str) -> list[str]:
+    """The published files, if they are exactly those that the run's digest names."""
+    found = [path for path in sorted(published.rglob("*")) if path.suffix == ".parquet"]
+    listed = [
+        FileEntry(
+            name=path.relative_to(published).as_posix(),
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            size=path.stat().st_size,
+            rows=0,
+        )
+        for path in found
+    ]
+    if not found or subject_digest(listed) != digest:
+        raise BaselineError(f"{published}: holds other files than the run published")
+    return [str(path) for path in found]
 
 
 def _build(

@@ -35,6 +35,7 @@ from auditor.model import (
     ranking_table,
     row_table,
 )
+from auditor.statistics import excess_tail
 from auditor.tails import Excess, Reference, dispersion_between, excess_groups
 
 #: More distinct values than this in a real-valued label make it a target to regress on.
@@ -65,8 +66,7 @@ class Scored:
     probabilities: Scores
     tails: Scores
     trusted: Mapping[str, int]
-    unseen: int
-    missing: int
+    labels: Sequence[str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ class Trusted:
     model: LabelModel
     references: tuple[Reference, ...]
     dispersion: float
+    labels: Mapping[str, int]
 
     @classmethod
     def fit(cls, baseline: Baseline, settings: Options, seed: int) -> Trusted:
@@ -91,7 +92,8 @@ class Trusted:
         matrix, codes = encoder.transform(baseline.sample), classes.codes(labels)
         model = fit(matrix, codes, len(classes.names), model=settings.model, seed=seed)
         references = tuple(Reference.from_json(value) for value in stored["references"])
-        return cls(classes, encoder, model, references, float(stored["dispersion"]))
+        dispersion = float(stored["dispersion"])
+        return cls(classes, encoder, model, references, dispersion, baseline.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class LabelConsistency:
         if batch.rows < self.rule.minimum_rows:
             raise Unavailable(f"needs at least {self.rule.minimum_rows} rows, has {batch.rows}")
         scored = _apply(self.trusted, batch) if self.trusted else self._within(batch)
-        findings = [*self._notes(scored, batch.roles.label)]
+        findings = [*self._unjudged(scored, batch.roles.label)]
         if self.trusted is not None:
             findings += self._by_class(scored)
         findings += self._by_contributor(batch, scored)
@@ -178,22 +180,51 @@ class LabelConsistency:
         references = [Reference.of(scores[codes == i]) for i in range(len(classes.names))]
         return _scored(classes, labels, codes, probabilities, references)
 
-    def _notes(self, scored: Scored, label: str) -> list[Finding]:
-        texts_counts = (
-            (scored.missing, "have no label", {"code": "LABEL_MISSING"}),
-            (scored.unseen, "carry a label too rare or new to judge", {"code": "LABEL_UNSEEN"}),
-        )
+    def _unjudged(self, scored: Scored, label: str) -> list[Finding]:
+        """Rows whose label no model knows: a way around the rule, unless trusted rows do it too.
+
+        A label that no trusted row carries is a certain claim. Missing and rare labels are held
+        against how often trusted rows have them. Without a baseline both are only noted.
+        """
+        known = self.trusted.labels if self.trusted else {}
+        groups: dict[str, list[int]] = {"LABEL_MISSING": [], "LABEL_NEW": [], "LABEL_UNSEEN": []}
+        for row in np.flatnonzero(scored.codes < 0).tolist():
+            text = scored.labels[row]
+            new = self.trusted is not None and text not in known
+            code = "LABEL_MISSING" if text is None else "LABEL_NEW" if new else "LABEL_UNSEEN"
+            groups[code].append(row)
+        judged = sum(known.get(name, 0) for name in scored.classes.names)
+        counts = {
+            "LABEL_MISSING": known.get("(missing)", 0),
+            "LABEL_UNSEEN": sum(known.values()) - judged - known.get("(missing)", 0),
+        }
         return [
-            Finding(
-                rule=self.rule.id,
-                severity=Severity.LOW,
-                message=f"{count} rows {what} in column {label!r}",
-                evidence=evidence,
-                calibrated=False,
-            )
-            for count, what, evidence in texts_counts
-            if count
+            self._unjudged_finding(code, rows, label, counts.get(code), scored)
+            for code, rows in groups.items()
+            if rows
         ]
+
+    def _unjudged_finding(
+        self, code: str, rows: list[int], label: str, trusted: int | None, scored: Scored
+    ) -> Finding:
+        what = {
+            "LABEL_MISSING": "have no label",
+            "LABEL_NEW": "carry a label that no trusted row has",
+            "LABEL_UNSEEN": "carry a label too rare to judge",
+        }[code]
+        p = None
+        if self.trusted is not None and trusted is not None:
+            base = sum(self.trusted.labels.values())
+            p = min(1.0, 2.0 * excess_tail(len(rows), len(scored.codes), trusted, base))
+        return Finding(
+            rule=self.rule.id,
+            severity=Severity.MEDIUM,
+            message=f"{len(rows)} rows {what} in column {label!r}",
+            p_value=p,
+            evidence={"code": code, "rows": len(rows)},
+            rows=row_table(rows, 0.8),
+            calibrated=self.trusted is not None,
+        )
 
     def _by_class(self, scored: Scored) -> list[Finding]:
         groups = {
@@ -294,15 +325,13 @@ def _scored(
     probabilities: Scores,
     references: Sequence[Reference],
 ) -> Scored:
-    missing = sum(x is None for x in labels)
     return Scored(
         classes=classes,
         codes=codes,
         probabilities=probabilities,
         tails=_tails(doubt(probabilities, codes), codes, references),
         trusted={name: references[i].count for i, name in enumerate(classes.names)},
-        unseen=int((codes < 0).sum()) - missing,
-        missing=missing,
+        labels=labels,
     )
 
 

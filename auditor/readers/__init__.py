@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from auditor.readers.intake import ingest
-from auditor.readers.limits import Limits
+from auditor.readers.limits import METADATA_NOTE, Limits
 from auditor.readers.memory import ingest_table, to_arrow
 from auditor.readers.record import Ingest
 from auditor.readers.rules import RULES
@@ -12,6 +12,7 @@ from auditor.readers.staged import BLOCK, StagedBatch, VerifiedFile, block_diges
 
 __all__ = [
     "BLOCK",
+    "METADATA_NOTE",
     "RULES",
     "Ingest",
     "Limits",

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from auditor.batch import CHUNK_ROWS
-from auditor.readers.limits import MIB, Limits, Refused, plain
+from auditor.readers.limits import METADATA_NOTE, MIB, Limits, Refused, plain
 
 #: Decoded bytes that one read of a Parquet file should give, judged by its own footer.
 _READ_BYTES: Final = 64 * MIB
@@ -22,7 +22,7 @@ def open_parquet(source: Any) -> pq.ParquetFile:
     return pq.ParquetFile(source, pre_buffer=False, memory_map=False)
 
 
-def survey(raw: BinaryIO, format_: str, limits: Limits) -> tuple[pa.Schema, int]:
+def survey(raw: BinaryIO, format_: str, limits: Limits, notes: list[str]) -> tuple[pa.Schema, int]:
     """Normalised schema and the claimed number of rows (0 where the format does not say)."""
     if format_ == "parquet":
         parquet = open_parquet(pa.PythonFile(raw, mode="r"))
@@ -30,6 +30,8 @@ def survey(raw: BinaryIO, format_: str, limits: Limits) -> tuple[pa.Schema, int]
         claimed = parquet.metadata.num_rows
         if claimed > limits.rows:
             raise Refused("LIMIT", f"the footer claims {claimed:,} rows, more than {limits.rows:,}")
+        if parquet.schema_arrow.metadata:
+            notes.append(METADATA_NOTE)
         return plain_schema(parquet.schema_arrow), claimed
     reader = _ipc(raw, format_)
     _few_columns(len(reader.schema), limits)

@@ -16,7 +16,7 @@ from auditor.readers.receive import Received, changed_listing, receive, sums_dig
 from auditor.readers.record import BATCH_FILE, Ingest, fresh
 from auditor.readers.rules import changed, unusable
 from auditor.readers.sources import Source
-from auditor.readers.staged import StagedBatch, block_digests
+from auditor.readers.staged import StagedBatch, block_digests, stored_schema
 
 #: Restarts without the file that killed the child; each one may have cost a whole time limit.
 _RESTARTS: Final = 8
@@ -178,7 +178,7 @@ class _Run:
         return StagedBatch(
             path=path,
             digest=digest,
-            schema=self._answer.schema,
+            schema=stored_schema(path),
             rows=total,
             files=tuple(self._received[index].name for index in used),
             offsets=tuple(offsets),

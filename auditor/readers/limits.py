@@ -14,6 +14,10 @@ GIB: Final = 1 << 30
 EXPANSION_FLOOR: Final = 256 * MIB
 
 
+#: Note of a Parquet file whose schema carries metadata; it is not published byte for byte.
+METADATA_NOTE: Final = "the schema carries metadata, which is not read and not published"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Upper bounds for one batch. A batch above one of them is refused with code LIMIT.

@@ -17,7 +17,7 @@ from auditor.readers.limits import Limits, Refused, plain
 from auditor.readers.receive import Received, sums_digest
 from auditor.readers.record import BATCH_FILE, Ingest, fresh
 from auditor.readers.rules import unusable
-from auditor.readers.staged import StagedBatch, block_digests
+from auditor.readers.staged import StagedBatch, block_digests, stored_schema
 from auditor.readers.write import Normalised
 
 
@@ -63,7 +63,7 @@ def ingest_table(
     fresh(staging)
     path = staging / BATCH_FILE
     try:
-        schema = _write(table, path, limits or Limits())
+        _write(table, path, limits or Limits())
     except Refused as refused:
         record = FileRecord(
             name=name, sha256="", size=0, rows=0, format="table", refused=refused.code
@@ -77,12 +77,12 @@ def ingest_table(
             sandbox="in memory",
         )
     else:
-        result = _ingested(name, path, schema, table.num_rows, kind)
+        result = _ingested(name, path, table.num_rows, kind)
     result.save(staging)
     return result
 
 
-def _ingested(name: str, path: Path, schema: pa.Schema, rows: int, kind: BatchKind) -> Ingest:
+def _ingested(name: str, path: Path, rows: int, kind: BatchKind) -> Ingest:
     """The normalised file is the received file: one copy, two names."""
     os.link(path, path.parent / "input" / "00000")
     with path.open("rb") as file:
@@ -90,11 +90,12 @@ def _ingested(name: str, path: Path, schema: pa.Schema, rows: int, kind: BatchKi
     size = path.stat().st_size
     record = FileRecord(name=name, sha256=sha256, size=size, rows=rows, format="table")
     digest = sums_digest([Received(name, path, sha256, size)])
-    batch = StagedBatch(path, digest, schema, rows, (name,), (0,), block_digests(path), kind=kind)
+    schema, blocks = stored_schema(path), block_digests(path)
+    batch = StagedBatch(path, digest, schema, rows, (name,), (0,), blocks, kind=kind)
     return Ingest(files=(record,), digest=digest, batch=batch, sandbox="in memory")
 
 
-def _write(table: pa.Table, path: Path, limits: Limits) -> pa.Schema:
+def _write(table: pa.Table, path: Path, limits: Limits) -> None:
     schema = plain_schema(table.schema)
     if len(schema) > limits.columns:
         raise Refused("LIMIT", f"{len(schema):,} columns, more than {limits.columns:,}")
@@ -109,4 +110,3 @@ def _write(table: pa.Table, path: Path, limits: Limits) -> pa.Schema:
             refuse_bad_values(whole, limits)
             writer.add(whole)
         writer.close()
-    return schema

@@ -103,10 +103,13 @@ def _own_rows(
 
 
 def _look_binary(item: Item, form: Form, limits: Limits, budget: Budget) -> Found:
-    schema, claimed = columnar.survey(item.opened(), form.format, limits)
+    notes: list[str] = []
+    schema, claimed = columnar.survey(item.opened(), form.format, limits, notes)
     budget.count(max(claimed, 0))  # a footer may claim anything
     types = dict(zip(schema.names, schema.types, strict=True))
-    return Found(item, form, Survey(item.index, form.format, tuple(schema.names), types))
+    found = Survey(item.index, form.format, tuple(schema.names), types)
+    found.notes.extend(notes)
+    return Found(item, form, found)
 
 
 def _look_json(item: Item, form: Form, limits: Limits, budget: Budget) -> Found:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from auditor.batch import BatchKind, Chunk, Roles
 from auditor.errors import BatchError
-from auditor.readers.columnar import open_parquet
+from auditor.readers.columnar import open_parquet, plain_schema
 from auditor.readers.limits import MIB
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ def block_digests(path: Path) -> tuple[str, ...]:
     """Lowercase hex sha256 of each 1 MiB block of a file, in order."""
     with path.open("rb", buffering=0) as file:
         return tuple(iter(lambda: _digest(file.read(BLOCK)), _digest(b"")))
+
+
+def stored_schema(path: Path) -> pa.Schema:
+    """The columns of a normalised file as they read back: Parquet has no seconds and no date64."""
+    with open_parquet(str(path)) as parquet:
+        return plain_schema(parquet.schema_arrow)
 
 
 def _digest(block: bytes) -> str:
@@ -160,4 +166,7 @@ def _group(parquet: Any, group: int, names: list[str], rows: int) -> pa.RecordBa
     if not names:
         return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
     table = parquet.read_row_group(group, columns=names).select(names)
-    return table.combine_chunks().to_batches()[0]
+    data = table.combine_chunks().to_batches()[0]
+    if data.num_rows != rows:  # more than 2 GiB in one column of a row group
+        raise BatchError(f"a row group holds {rows} rows in pieces; lower limits.memory")
+    return data

@@ -94,3 +94,18 @@ def test_pandas_with_an_index_and_odd_types(inside: Any) -> None:
     assert found.verdict in ("ACCEPT", "HOLD")
     if found.verdict == "HOLD":
         assert any("roles.id" in reason for reason in found.report.reasons)
+
+
+@pytest.mark.parametrize("kind", ["timestamp[s]", "date64[ms]", "time32[s]"])
+def test_times_that_parquet_does_not_have(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    times = {
+        "timestamp[s]": pa.array([0, 1, 2], pa.timestamp("s")),
+        "date64[ms]": pa.array([0, 86_400_000, 172_800_000], pa.date64()),
+        "time32[s]": pa.array([0, 1, 2], pa.time32("s")),
+    }
+    table = pa.table({"id": ["a", "b", "c"], "when": times[kind], "v": [1.0, 2.0, 3.0]})
+    found = auditor.audit(table)
+    assert found.verdict == "ACCEPT", found.report.reasons

@@ -158,7 +158,7 @@ def test_history(gated: Any) -> None:
     assert len(lines) == 4
     assert lines[0].split()[2] == "verdict"
     assert gated.visible("runs")[-1].name in lines[0]
-    full = gated.call("history").out
+    full = gated.call("history", "-n", "1000").out
     assert "quarantine.created" in full
     assert full.rstrip().splitlines()[-1].split()[2] == "baseline.promoted"
 

@@ -209,7 +209,7 @@ def test_one_broken_file_of_several_is_named_and_set_aside_where_allowed(bare: A
     assert "b.csv: line 2: a NUL byte" in done.out
     assert "the file is set aside, the other 1 are read" in done.out
     assert [path.name for path in bare.visible("published")[0].glob("*.parquet")] == [
-        "a-00000.parquet"
+        "a.csv.parquet"
     ]
 
 

@@ -163,7 +163,7 @@ def test_the_rows_themselves_are_kept_as_they_came(attacked: tuple[Any, Any, Pat
     assert set(pq.read_table(folder / "rows.parquet")["=note<b>"].to_pylist()) <= set(HOSTILE)
     (folder,) = site.visible("published")
     (path,) = folder.glob("*.parquet")
-    assert path.name == "part-00000.parquet", "a name of theirs that is not plain is not used"
+    assert path.name == "auditor-00000.parquet", "a name of theirs that is not plain is not used"
 
 
 @pytest.mark.parametrize("name", ["a\x1b[31m.csv", "a\nb.csv", "a\\b.csv"])

@@ -133,3 +133,16 @@ def test_in_the_clean_twin_nothing_is_found(
 def test_every_detector_has_a_drill() -> None:
     names = {d.__name__ for d in DETECTORS}
     assert names <= set(globals()), f"no drill for {sorted(names - set(globals()))}"
+
+
+def test_another_spelling_of_a_label_is_no_way_around(
+    clean_twin: pa.Table, drill: Callable
+) -> None:
+    labels = clean_twin["price_band"].to_pylist()
+    place = clean_twin.schema.get_field_index("price_band")
+    for spell in (lambda text: text + " ", lambda _: None):
+        changed = [spell(text) if i < 60 else text for i, text in enumerate(labels)]
+        table = clean_twin.set_column(place, "price_band", pa.array(changed, pa.string()))
+        found = drill(LabelConsistency, table)
+        mask = np.arange(table.num_rows) < 60
+        assert found.found(mask, Effect.QUARANTINE) == 1.0

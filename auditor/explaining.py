@@ -24,10 +24,6 @@ ROW_CODES: Final[Mapping[str, Code]] = {
         "The file is not what its name or content says, is cut off, or is encrypted.",
         "Ask the supplier for the file again; set policy.broken_files: set_aside to go on without.",
     ),
-    "SCHEMA": Code(
-        "Column names repeat, or the columns differ from those of the other files.",
-        "Compare the file's columns with the other files of the batch.",
-    ),
     "LIMIT": Code(
         "The file is larger than a limit allows, or took too much memory or time to parse.",
         "If the file is honest, raise the limit that the message names under limits.",

@@ -1,10 +1,12 @@
 # The auditor with everything in it: the command, the Prefect flows, the sample data.
 #
 #   docker build -t auditor .                                  # --build-arg EXTRA=audit leaves Prefect out
-#   docker run --rm auditor demo
+#   podman build --format docker -t auditor .                  # the OCI format has no HEALTHCHECK
+#   docker run --rm --read-only --tmpfs /tmp auditor demo
 #   docker run --read-only --tmpfs /tmp -v auditor:/var/lib/auditor auditor serve --config auditor.yaml
 #
-# The process runs as 10001:10001. What it writes lies below /var/lib/auditor (and /tmp).
+# The process runs as 10001:10001, without capabilities. What it writes lies below /var/lib/auditor (and
+# /tmp). Mounts, and the seccomp profile that the sandbox needs: docs/how-to/container.md.
 # BASE_IMAGE is for a mirror or a digest: --build-arg BASE_IMAGE=python@sha256:...
 ARG BASE_IMAGE=python:3.11-slim
 

@@ -13,6 +13,7 @@ from auditor.baseline import Baseline
 from auditor.evidence import neighbours, show_rows, user_ids, worst_rows
 from auditor.model import (
     ATTACKS,
+    STATISTICAL,
     Charts,
     Effect,
     FileRecord,
@@ -99,6 +100,7 @@ def report(
         power="not measured. No attack was planted to see whether this configuration finds it.",
         false_alarms=false_alarms(baseline),
         not_covered=_not_covered(outcomes, rules),
+        not_judged=_not_judged(outcomes, rules) if baseline is None else (),
         provenance=facts.provenance,
         baseline=_baseline_record(baseline),
         charts=charts,
@@ -234,6 +236,22 @@ def _not_covered(outcomes: Sequence[Outcome], rules: Mapping[str, Rule]) -> tupl
     """Attacks that no rule which ran was built to see."""
     seen = {a for o in outcomes if o.status == "ran" for a in rules[o.rule].attacks}
     return tuple(name for name in ATTACKS if name not in seen)
+
+
+def _not_judged(outcomes: Sequence[Outcome], rules: Mapping[str, Rule]) -> tuple[str, ...]:
+    """Attacks that, without a baseline, were only looked for by rules that could not judge.
+
+    A statistical rule that compared senders with each other has judged; others need no baseline.
+    """
+    ran = [o for o in outcomes if o.status == "ran"]
+    judged = {
+        attack
+        for o in ran
+        if rules[o.rule].family not in STATISTICAL or any(f.calibrated for f in o.findings)
+        for attack in rules[o.rule].attacks
+    }
+    seen = {attack for o in ran for attack in rules[o.rule].attacks}
+    return tuple(name for name in ATTACKS if name in seen - judged)
 
 
 def _baseline_record(baseline: Baseline | None) -> dict[str, Scalar] | None:

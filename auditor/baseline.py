@@ -50,7 +50,8 @@ class Baseline:
     features-only key (fa, fb), label, contributor; one row a trusted row.
     `edges`: for number columns the inner quantile edges, for text columns the categories.
     `thresholds`: rule id -> what the rule's `calibrate` returned. `clean`: what was measured on
-    resampled clean batches at build.
+    resampled clean batches at build. `switched_off`: rules that were not calibrated because the
+    settings had switched them off.
     """
 
     digest: str
@@ -65,6 +66,7 @@ class Baseline:
     edges: Mapping[str, tuple[float, ...] | tuple[str, ...]]
     thresholds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     clean: Mapping[str, Any] = field(default_factory=dict)
+    switched_off: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

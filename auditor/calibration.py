@@ -1,30 +1,19 @@
-"""Builds a Baseline from trusted rows, measures its clean rate, writes and reads it.
-
-On disk: `baseline.json` (header with the digest of everything), `sample.parquet`, `keys.parquet`.
-No pickle anywhere: models are refitted from the sample, thresholds are numbers in the header.
-"""
+"""Builds a Baseline from trusted rows and measures its clean rate."""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import io
-import json
-import os
-import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
-import rfc8785
+import pyarrow.compute as pc
 
 from auditor.baseline import (
-    VERSION,
     Baseline,
     Counts,
     Part,
@@ -32,16 +21,21 @@ from auditor.baseline import (
     frozen_edges,
     key_id,
 )
-from auditor.batch import Batch, Roles, TableBatch, as_text, distinct, texts
-from auditor.context import Context
+from auditor.baseline_files import as_stored, read, write
+from auditor.batch import Batch, Roles, TableBatch, as_text
+from auditor.coded import code, coded
+from auditor.context import Context, Detector
 from auditor.copies import content_columns, take_rows
 from auditor.detectors import DETECTORS
 from auditor.engine import run
 from auditor.errors import BaselineError, Unavailable
+from auditor.features import is_category
 from auditor.model import STATISTICAL, Effect, Outcome, Verdict
 from auditor.policy import Policy, decide
 from auditor.rowhash import row_keys
 from auditor.statistics import wilson
+
+__all__ = ["Plan", "build", "read", "write"]
 
 Rows = npt.NDArray[np.int64]
 Progress = Callable[[str], None]
@@ -49,13 +43,18 @@ Progress = Callable[[str], None]
 SAMPLE_ROWS: Final = 20_000
 RESAMPLES: Final = 6
 RESAMPLE_ROWS: Final = 2_000
+#: Distinct values up to which a column without a role is one of categories.
+FEW: Final = 50
 #: Fewer trusted rows than this give no threshold worth the name.
 MINIMUM_ROWS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How to build: the name of the trusted rows, the site key, bounds and detector options."""
+    """How to build: the name of the trusted rows, the site key, bounds and detector options.
+
+    `detectors`: those that the settings have not switched off.
+    """
 
     name: str
     site_key: bytes
@@ -63,6 +62,7 @@ class Plan:
     options: Mapping[str, object]
     sample_rows: int = SAMPLE_ROWS
     resamples: int = RESAMPLES
+    detectors: tuple[type[Detector], ...] = DETECTORS
 
     @property
     def seed(self) -> int:
@@ -84,7 +84,7 @@ def build(batch: Batch, plan: Plan, progress: Progress | None = None) -> Baselin
     baseline = _assemble(batch, plan, say)
     say("measuring false alarms on clean batches")
     clean = _measure(batch, plan)
-    return _as_stored(replace(baseline, clean=clean))
+    return as_stored(replace(baseline, clean=clean))
 
 
 def _assemble(batch: Batch, plan: Plan, say: Progress) -> Baseline:
@@ -94,10 +94,10 @@ def _assemble(batch: Batch, plan: Plan, say: Progress) -> Baseline:
     rank[order] = np.arange(batch.rows)
     table = take_rows(batch, batch.schema.names, chosen)
     sample = table.take(pa.array(np.argsort(rank[chosen], kind="stable")))
-    edges = _edges(table)
+    edges = _edges(table, batch.roles)
     keys, parts = _count(batch, plan, edges)
     thresholds = {}
-    for detector in DETECTORS:
+    for detector in plan.detectors:
         calibrate = getattr(detector, "calibrate", None)
         if calibrate is None:
             continue
@@ -119,7 +119,14 @@ def _assemble(batch: Batch, plan: Plan, say: Progress) -> Baseline:
         keys=keys,
         edges=edges,
         thresholds=thresholds,
+        switched_off=_switched_off(plan),
     )
+
+
+def _switched_off(plan: Plan) -> tuple[str, ...]:
+    """Rules that could have been calibrated, were they not switched off."""
+    off = [d for d in DETECTORS if d not in plan.detectors and hasattr(d, "calibrate")]
+    return tuple(d.rule.id for d in off)
 
 
 def _time_order(batch: Batch) -> Rows:
@@ -143,18 +150,32 @@ def _stratified(batch: Batch, plan: Plan) -> Rows:
         return np.arange(batch.rows)
     if batch.roles.label is None:
         return rng.choice(batch.rows, plan.sample_rows, replace=False)
-    _, place = distinct([x or "" for x in texts(batch, batch.roles.label)])
-    code = np.array(place, dtype=np.int64)
-    counts = np.bincount(code)
+    known = coded(batch, batch.roles.label, missing="")
+    counts = known.counts
     # Each row draws a uniform key; dividing by the share kept keeps about 200 of a rare label.
     share = np.minimum(1.0, np.maximum(plan.sample_rows / batch.rows, 200 / counts))
-    draw = rng.random(batch.rows) / share[code]
+    draw = rng.random(batch.rows) / share[known.codes]
     return np.argsort(draw, kind="stable")[: plan.sample_rows].astype(np.int64)
 
 
-def _edges(sample: pa.Table) -> dict[str, tuple[float, ...] | tuple[str, ...]]:
-    found = {name: frozen_edges(sample.column(name)) for name in sample.column_names}
+def _edges(sample: pa.Table, roles: Roles) -> dict[str, tuple[float, ...] | tuple[str, ...]]:
+    """Bin edges of the columns that are compared.
+
+    Edges are values of rows, readable in `baseline.json`: no ids, names, texts or times.
+    """
+    compared = [n for n in sample.column_names if _compared(sample.column(n), n, roles)]
+    found = {name: frozen_edges(sample.column(name)) for name in compared}
     return {name: edges for name, edges in found.items() if edges is not None}
+
+
+def _compared(column: pa.ChunkedArray, name: str, roles: Roles) -> bool:
+    """Features, labels and slices; a column without a role only where it holds few categories."""
+    role = next((role for role, names in roles.assigned.items() if name in names), None)
+    if role in ("feature", "label", "slice"):
+        return True
+    if role not in (None, "ignored") or not is_category(column.type):
+        return False
+    return int(pc.count_distinct(column.cast(pa.string())).as_py()) <= min(FEW, len(column) // 2)
 
 
 def _count(
@@ -207,9 +228,11 @@ def _by_source(data: pa.RecordBatch, roles: Roles) -> list[tuple[str, pa.RecordB
     column = roles.first("source")
     if column is None:
         return [("", data)]
-    names, place = distinct([x or "" for x in as_text(data.column(column)).to_pylist()])
-    code = np.array(place, dtype=np.int64)
-    return [(name, data.take(pa.array(np.flatnonzero(code == i)))) for i, name in enumerate(names)]
+    known = code([data.column(column)], missing="")
+    return [
+        (name, data.take(pa.array(np.flatnonzero(known.codes == i))))
+        for i, name in enumerate(known.names)
+    ]
 
 
 def _add_labels(counts: dict[str, int], rows: pa.RecordBatch, roles: Roles) -> None:
@@ -242,7 +265,7 @@ def _measure(batch: Batch, plan: Plan) -> dict[str, Any]:
         window = TableBatch(
             take_rows(batch, batch.schema.names, wanted), batch.roles, f"{number:064d}"
         )
-        decision = _default_verdict(window, context)
+        decision = _default_verdict(window, context, plan.detectors)
         alarms += decision[0] != Verdict.ACCEPT
         quarantined += decision[1]
         rows += window.rows
@@ -261,172 +284,15 @@ def _clean(batches: int, alarms: int, rows: int, quarantined: int) -> dict[str, 
     }
 
 
-def _default_verdict(window: Batch, context: Context) -> tuple[Verdict, int]:
-    detectors = [d for d in DETECTORS if d.rule.family in STATISTICAL]
+def _default_verdict(
+    window: Batch, context: Context, enabled: Sequence[type[Detector]]
+) -> tuple[Verdict, int]:
+    detectors = [d for d in enabled if d.rule.family in STATISTICAL]
+    if not detectors:
+        return Verdict.ACCEPT, 0
     outcomes: list[Outcome] = list(run(detectors, window, context))
     rules = {d.rule.id: d.rule for d in detectors}
     decision = decide(outcomes, rules=rules, policy=Policy(), rows=window.rows)
     tables = [f.rows for f in decision.having(Effect.QUARANTINE) if f.rows is not None]
     rows = np.concatenate([t.column("row").to_numpy() for t in tables]) if tables else np.zeros(0)
     return decision.verdict, len(np.unique(rows))
-
-
-# --- on disk -----------------------------------------------------------------------------------
-
-
-def write(baseline: Baseline, folder: Path) -> Path:
-    """Write to `folder` (which must not hold a baseline yet), whole or not at all.
-
-    Raises:
-        BaselineError: `folder` exists and is not empty; baselines are immutable.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BaselineError(
-            f"{folder} exists already; baselines are immutable, name another folder"
-        )
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}")
-    staging.mkdir(parents=True)
-    try:
-        for name, content in _files(baseline).items():
-            (staging / name).write_bytes(content)
-        header = _header(baseline) | {"digest": baseline.digest}
-        (staging / "baseline.json").write_text(json.dumps(header, indent=1, sort_keys=True))
-        if folder.exists():
-            folder.rmdir()
-        staging.rename(folder)
-    except OSError:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
-    return folder
-
-
-def read(folder: Path) -> Baseline:
-    """Read a baseline and verify its digest.
-
-    Raises:
-        BaselineError: missing, damaged, edited, or of another version.
-    """
-    header = _read_header(folder)
-    files = {name: _read_bytes(folder / name) for name in ("sample.parquet", "keys.parquet")}
-    digest = header.pop("digest", None)
-    if digest != _digest(header, files):
-        raise BaselineError(f"{folder}: does not match its digest; it was edited, build it again")
-    tables = {name: _read_table(folder / name, content) for name, content in files.items()}
-    try:
-        return Baseline(
-            digest=digest,
-            created_at=header["created_at"],
-            key_id=header["key_id"],
-            seed=int(header["seed"]),
-            roles=Roles({role: tuple(names) for role, names in header["roles"].items()}),
-            schema=tables["sample.parquet"].schema,
-            parts=tuple(_part(part) for part in header["parts"]),
-            sample=tables["sample.parquet"],
-            keys=tables["keys.parquet"],
-            edges={name: tuple(values) for name, values in header["edges"].items()},
-            thresholds=header["thresholds"],
-            clean=header["clean"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise BaselineError(f"{folder}/baseline.json: not a baseline ({error})") from error
-
-
-def _part(stored: dict[str, Any]) -> Part:
-    histograms = {name: tuple(counts) for name, counts in stored["histograms"].items()}
-    return Part(**(stored | {"histograms": histograms}))
-
-
-def _read_header(folder: Path) -> dict[str, Any]:
-    path = folder / "baseline.json"
-    try:
-        header = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise BaselineError(
-            f"{path}: no such file; make one with `auditor baseline build DATA`"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise BaselineError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(header, dict) or header.get("version") != VERSION:
-        raise BaselineError(f"{path}: not a baseline of version {VERSION}; build it again")
-    return header
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BaselineError(f"{path}: cannot be read ({error})") from error
-
-
-def _read_table(path: Path, content: bytes) -> pa.Table:
-    try:
-        return pq.read_table(pa.BufferReader(content), pre_buffer=False)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise BaselineError(f"{path}: cannot be read ({error})") from error
-
-
-def _files(baseline: Baseline) -> dict[str, bytes]:
-    """The tables as they are stored.
-
-    Parquet changes units and what stands under nulls: only these bytes stay the same.
-    """
-    tables = {"sample.parquet": baseline.sample, "keys.parquet": baseline.keys}
-    return {name: _parquet(table) for name, table in tables.items()}
-
-
-def _as_stored(baseline: Baseline) -> Baseline:
-    """With its tables as they will be read, so that a baseline just built is the one on disk."""
-    tables = {name: _read_table(Path(name), c) for name, c in _files(baseline).items()}
-    sample, keys = tables["sample.parquet"], tables["keys.parquet"]
-    stored = replace(baseline, sample=sample, keys=keys, schema=sample.schema)
-    return replace(stored, digest=_digest(_header(stored), _files(stored)))
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
-
-
-def _header(baseline: Baseline) -> dict[str, Any]:
-    return {
-        "version": VERSION,
-        "created_at": baseline.created_at,
-        "key_id": baseline.key_id,
-        "seed": baseline.seed,
-        "roles": {role: list(names) for role, names in baseline.roles.assigned.items()},
-        "parts": [asdict(part) for part in baseline.parts],
-        "edges": {name: list(values) for name, values in baseline.edges.items()},
-        "thresholds": dict(baseline.thresholds),
-        "clean": dict(baseline.clean),
-    }
-
-
-def _digest(header: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
-    """sha256 over the canonical header and the sha256 of each file, in name order."""
-    digest = hashlib.sha256(rfc8785.dumps(json.loads(json.dumps(header))))
-    for name in sorted(files):
-        digest.update(name.encode() + hashlib.sha256(files[name]).digest())
-    return digest.hexdigest()
-
-
-def difference(old: Baseline, new: Baseline) -> list[str]:
-    """What changed between two baselines, one plain sentence each; empty when nothing did."""
-    lines = []
-    for what, a, b in (
-        ("columns", set(old.schema.names), set(new.schema.names)),
-        ("labels", set(old.labels), set(new.labels)),
-    ):
-        lines += [f"{what}: {name!r} was removed" for name in sorted(a - b)]
-        lines += [f"{what}: {name!r} was added" for name in sorted(b - a)]
-    if old.rows != new.rows:
-        lines.append(f"rows: {old.rows} -> {new.rows}")
-    lines += [
-        f"label {name!r}: {old.labels[name] / old.rows:.1%} -> {new.labels[name] / new.rows:.1%}"
-        for name in sorted(set(old.labels) & set(new.labels))
-        if abs(old.labels[name] / old.rows - new.labels[name] / new.rows) >= 0.005
-    ]
-    for role in sorted({*old.roles.assigned, *new.roles.assigned}):
-        if old.roles.columns(role) != new.roles.columns(role):
-            lines.append(f"role {role}: {old.roles.columns(role)} -> {new.roles.columns(role)}")
-    return lines

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditor.baseline import Baseline, count_batch
-from auditor.batch import Batch, as_text, distinct, texts
+from auditor.batch import Batch, as_text
+from auditor.coded import coded
 from auditor.copies import take_rows
 from auditor.features import Encoder, Matrix, is_category, is_number
 from auditor.model import (
@@ -111,9 +112,8 @@ def _contributors(
 ) -> tuple[ContributorRecord, ...]:
     if batch.roles.contributor is None:
         return ()
-    unique, place = distinct([x or "" for x in texts(batch, batch.roles.contributor)])
-    code = np.array(place, dtype=np.int64)
-    total = np.bincount(code, minlength=len(unique))
+    known = coded(batch, batch.roles.contributor, missing="")
+    unique, code, total = known.names, known.codes, known.counts
     hit = np.bincount(code, weights=marked, minlength=len(unique))
     mean = np.bincount(code, weights=suspicion, minlength=len(unique)) / np.maximum(total, 1)
     # Stable, and the names are sorted: among equals the first name comes first.
@@ -132,9 +132,10 @@ def _contributors(
 def _labels(batch: Batch, baseline: Baseline | None) -> tuple[ShareRecord, ...]:
     if batch.roles.label is None or not batch.rows:
         return ()
+    own = coded(batch, batch.roles.label, missing="")
     counts: dict[str, int] = {}
-    for label in texts(batch, batch.roles.label):
-        counts[label or "(missing)"] = counts.get(label or "(missing)", 0) + 1
+    for label, count in zip(own.names, own.counts.tolist(), strict=True):
+        counts[label or "(missing)"] = counts.get(label or "(missing)", 0) + count
     known: Mapping[str, int] = baseline.labels if baseline else {}
     total = max(1, sum(known.values()))
     names = sorted({*counts, *known}, key=lambda n: (-counts.get(n, 0), n))[:BARS]

@@ -28,9 +28,17 @@ def fuse(outcomes: Sequence[Outcome], rows: int) -> Scores:
     for outcome in outcomes:
         score = _scores(outcome, rows)
         if score is not None:
-            best = np.sort(np.vstack([best, score[None, :]]), axis=0)[::-1][: len(WEIGHTS)]
+            _insert(best, score)
     fused: Scores = np.asarray(WEIGHTS) @ best / sum(WEIGHTS)
     return fused
+
+
+def _insert(best: Scores, score: Scores) -> None:
+    """Put a rule's score float64[rows] into the best of each row, largest first, in place."""
+    for level in best:
+        rest = np.minimum(level, score)
+        np.maximum(level, score, out=level)
+        score = rest
 
 
 def _scores(outcome: Outcome, rows: int) -> Scores | None:

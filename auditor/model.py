@@ -32,12 +32,19 @@ ATTACKS: Final[Mapping[str, str]] = {
     "near-copy": "existing rows repeated with small changes",
     "backdoor": "a rare combination of values paired with the attacker's label",
     "clean-label": "a trigger placed only on rows that already carry the target label",
+    "collision": "rows moved close to a target row of another class, labels unchanged",
     "perturbation": "values shifted, scaled or replaced by noise",
     "out-of-range": "values outside what the column can hold",
+    "out-of-distribution": "usual values in combinations that do not belong together",
     "concentrated": "a few strong points repeated inside the normal range",
     "regression": "targets pushed to the bounds",
     "bias": "the label rate of a group changed while the totals stay",
     "low-and-slow": "a little poison in each of many batches",
+    "reputation-farming": "good rows for many batches, then poison",
+    "baseline-poisoning": "poison sent early, to be trusted later",
+    "gate-evasion": "a trigger spread over contributors and labels, with cover rows",
+    "framing": "rows sent so that honest contributors look guilty",
+    "denial": "so much junk that the batch is refused",
     "omission": "rows of a class or group left out",
     "replay": "rows or batches sent a second time",
     "tampering": "files changed, added, removed or renamed after they were declared",
@@ -64,11 +71,16 @@ class Family(StrEnum):
     DUPLICATION = "duplication"
     LABEL = "label"
     FEATURE = "feature"
+    TRIGGER = "trigger"
+    CONTRIBUTOR = "contributor"
+    DRIFT = "drift"
     POLICY = "policy"
 
 
 #: Families whose findings carry a p-value and split the batch's error budget.
-STATISTICAL: Final = frozenset({Family.DUPLICATION, Family.LABEL, Family.FEATURE})
+STATISTICAL: Final = frozenset(
+    {Family.DUPLICATION, Family.LABEL, Family.FEATURE, Family.TRIGGER, Family.CONTRIBUTOR}
+)
 
 
 class Effect(StrEnum):
@@ -333,13 +345,14 @@ class Report:
     findings: tuple[FindingRecord, ...]
     power: str
     false_alarms: str
-    not_covered: tuple[str, ...]  # attack names from ATTACKS
+    not_covered: tuple[str, ...]  # attack names from ATTACKS that no rule looked for
     provenance: Mapping[str, Scalar]
     baseline: Mapping[str, Scalar] | None
     charts: Charts
     reproduce: Mapping[str, Scalar]  # digests, seed, versions, sandbox
     settings: Mapping[str, object]  # every setting in force, defaults included
     seconds: float
+    not_judged: tuple[str, ...] = ()  # looked for, but without a baseline nothing could be judged
 
 
 def row_table(rows: Any, suspicion: Any) -> pa.Table:

@@ -29,22 +29,20 @@ from auditor.model import (
     RoleRecord,
     Verdict,
 )
-from auditor.policy import Policy, decide
+from auditor.policy import Policy, decide, senders_of
 from auditor.provenance.manifest import FileEntry
 from auditor.provenance.verification import Verification
-from auditor.publish import write_evidence, write_published, write_quarantined
+from auditor.publish import write_published, write_quarantined
 from auditor.quarantine import RowSet, collect, set_digest
 from auditor.readers import Ingest, ingest, ingest_table
-from auditor.recording import report_of, write_run
-from auditor.roles import describe, infer_roles
+from auditor.recording import report_of, write_broken, write_run
 from auditor.run import Decided, Job, Result, Run, Screened
 from auditor.screening import (
     context_for,
     policy_of,
     provenance_outcomes,
     reader_outcomes,
-    role_overrides,
-    senders_of,
+    roles_of,
     verify_manifest,
 )
 from auditor.site import (
@@ -136,13 +134,11 @@ def screen_step(run: Run, ingested: Ingest) -> Screened:
     run.log("batch.screening")
     roles: tuple[RoleRecord, ...] = ()
     if ingested.batch is not None:
-        assigned, roles = infer_roles(
-            ingested.batch.schema, describe(ingested.batch), role_overrides(run)
-        )
+        assigned, roles = roles_of(run, ingested.batch)
         ingested = replace(ingested, batch=ingested.batch.with_roles(assigned))
     verification = verify_manifest(run, ingested)
     enabled = [d for d in run.job.detectors if run.job.settings.enabled(d.rule.id)]
-    outcomes = [*reader_outcomes(ingested), *provenance_outcomes(run, verification)]
+    outcomes = [*reader_outcomes(ingested, run), *provenance_outcomes(run, verification)]
     if ingested.batch is None:
         reason = "the batch could not be read"
         outcomes += [Outcome(rule=d.rule.id, skipped=reason) for d in enabled]
@@ -196,7 +192,7 @@ def publish_step(run: Run, decided: Decided) -> Result:
             write_quarantined(batch, decided.rows, run.stage.quarantined)
     final = report_of(run, decided, outputs, quarantine_digest)
     write_run(run, decided, final, outputs, quarantine_digest, publishing=publishing)
-    visible = run.stage.make_visible()
+    visible = run.stage.make_visible(run.ledger.names)
     return _result(final, decided.rows, visible)
 
 
@@ -230,13 +226,9 @@ def hold(run: Run, error: Exception) -> Result:
     run.job.say(f"the audit broke off: {reason}")
     try:
         run.stage.clear()
-        run.stage.evidence.mkdir(parents=True, exist_ok=True)
+        run.stage.evidence.mkdir(mode=0o700, parents=True, exist_ok=True)
         decided = _broken(reason, run.subject)
-        final = report_of(run, decided, (), None)
-        write_evidence(run.stage.evidence, final, samples=False)
-        run.stage.seal()
-        run.log("batch.held", detail={"reason": type(error).__name__})
-        run.decided = True
+        final = write_broken(run, decided, because=type(error).__name__)
         return _result(final, decided.rows, run.stage.make_visible())
     except BaseException:
         run.stage.close() if run.decided else run.stage.abandon()

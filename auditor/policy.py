@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from auditor.batch import Batch
+from auditor.coded import coded
 from auditor.errors import ConfigError
 from auditor.model import (
     STATISTICAL,
@@ -85,6 +87,17 @@ class Senders:
     codes: npt.NDArray[np.int64]
 
 
+def senders_of(batch: Batch) -> tuple[Senders, ...]:
+    """Who sent each row, by contributor and by source, where the batch says so."""
+    found = []
+    for role in ("contributor", "source"):
+        column = batch.roles.first(role)
+        if column is not None:
+            known = coded(batch, column)
+            found.append(Senders(role, known.names, known.codes))
+    return tuple(found)
+
+
 def decide(
     outcomes: Sequence[Outcome],
     *,
@@ -123,6 +136,8 @@ def _levels(rules: Mapping[str, Rule], policy: Policy, ran: set[str]) -> dict[st
 
 def _decide(finding: Finding, rule: Rule, policy: Policy, levels: Mapping[str, float]) -> Decided:
     effect = policy.effects.get(rule.id, rule.effect)
+    if finding.evidence.get("over_limit") is True and rule.id not in policy.effects:
+        return Decided(finding, Effect.HOLD, "over the limit that the rule's settings state")
     if effect == Effect.NOTE:
         return Decided(finding, effect, "the policy notes this rule")
     if finding.evidence.get("set_aside") is True:
@@ -131,6 +146,8 @@ def _decide(finding: Finding, rule: Rule, policy: Policy, levels: Mapping[str, f
         return Decided(finding, Effect.NOTE, "no trusted rate to compare with")
     if finding.p_value is None:
         return Decided(finding, effect, "certain")
+    if rule.family not in STATISTICAL:
+        return Decided(finding, effect, "as the policy says; it has no part in the error budget")
     level = levels.get(rule.id, 0.0)
     if finding.p_value > level:
         return Decided(finding, Effect.NOTE, f"p = {finding.p_value:.2g} is over {level:.2g}")

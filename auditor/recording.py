@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from auditor import suites
 from auditor.assemble import Facts, report
+from auditor.attesting import sealed, statement_of
 from auditor.config import digest
 from auditor.evidence import charts, user_ids
 from auditor.fusion import fuse
@@ -22,21 +23,19 @@ from auditor.model import (
     Report,
     Verdict,
 )
-from auditor.provenance import attestation
 from auditor.provenance.digests import subject_digest
 from auditor.provenance.manifest import FileEntry
-from auditor.publish import SUSPECTS, write_evidence
+from auditor.provenance.refused import KeyRefused, Refused
+from auditor.publish import ATTESTATION, SUSPECTS, write_evidence
 from auditor.quarantine import RowSet, collect
 from auditor.run import Decided, Run, Screened
-from auditor.screening import judging
-from auditor.signing import sign, unsigned_envelope
+from auditor.signing import unsigned_envelope
 from auditor.site import (
     all_rules,
     own_version,
     version_of,
 )
 
-_VALID: Final = dt.timedelta(days=30)
 _SHOWN: Final = 100_000  # suspicious rows listed in suspects.parquet beyond the quarantined ones
 
 
@@ -129,10 +128,11 @@ def write_run(
         batch,
         samples=run.job.settings.outputs.samples,
     )
-    envelope = _attest(run, decided, final, outputs, quarantine_digest, written["report.json"])
-    (run.stage.evidence / "attestation.dsse.json").write_bytes(envelope)
+    payload = statement_of(run, decided, final, outputs, quarantine_digest, written["report.json"])
+    envelope = sealed(run, payload)
+    (run.stage.evidence / ATTESTATION).write_bytes(envelope)
     if publishing:
-        (run.stage.published / "attestation.dsse.json").write_bytes(envelope)
+        (run.stage.published / ATTESTATION).write_bytes(envelope)
     run.stage.seal(
         published=final.published_digest if publishing else None,
         quarantined=quarantine_digest if publishing else None,
@@ -146,63 +146,37 @@ def write_run(
     run.decided = True
 
 
-def _attest(
-    run: Run,
-    decided: Decided,
-    final: Report,
-    outputs: Sequence[FileEntry],
-    quarantine_digest: str | None,
-    report_sha256: str,
-) -> bytes:
-    """The attestation envelope: signed by another process, or openly unsigned without a key."""
-    settings, now = run.job.settings, run.job.clock()
-    published = bool(outputs)
-    audited = attestation.Audited(
-        verifier=settings.signing.verifier,
-        versions={"auditor": own_version(), "pyod": version_of("pyod")},
-        resource=_resource(final),
-        batch_sha256=final.batch_digest,
-        verdict=Verdict(final.verdict),
-        mode=run.job.mode,
-        kind=final.batch_kind,
-        verified_at=now,
-        valid_until=now + _VALID,
-        policy=settings.name,
-        policy_sha256=str(final.reproduce["policy_sha256"]),
-        policy_version=1,
-        rows_in=final.rows_in,
-        rows_out=final.rows_published if published else 0,
-        rows_quarantined=final.rows_quarantined,
-        rules=[attestation.RuleOutcome(r.id, r.status, r.findings) for r in final.rules],
-        report_sha256=report_sha256,
-        provenance_verified=decided.screened.verification.verified,
-        screened=_poisoning_screened(run, final),
-        outputs=outputs,
-        manifest_sha256=_text(final.provenance.get("manifest_sha256")),
-        set_sha256=quarantine_digest,
-        baseline_sha256=run.trusted.baseline.digest if run.trusted.baseline else None,
-    )
-    payload = attestation.build(audited)
-    if settings.signing.key is None:
-        return unsigned_envelope(payload)
-    return sign(payload, key=settings.signing.key, passphrase_env=settings.signing.passphrase_env)
+def write_broken(run: Run, decided: Decided, *, because: str) -> Report:
+    """The same for a run that broke off: report, attestation, seal, `batch.held`.
+
+    What broke may be the signing itself. Then the attestation is openly unsigned, and the report
+    and the ledger say so: a HOLD must not depend on a key.
+    """
+    final = report_of(run, decided, (), None)
+    detail = {"reason": because}
+    try:
+        envelope, report_sha256 = _write_broken(run, decided, final)
+    except (KeyRefused, Refused) as error:
+        unsigned = f"unsigned: signing failed ({error.code})"
+        detail["attestation"] = unsigned
+        final = replace(final, reproduce={**final.reproduce, "attestation": unsigned})
+        envelope, report_sha256 = _write_broken(run, decided, final, signed=False)
+    run.stage.seal()
+    refs = [hashlib.sha256(envelope).hexdigest(), report_sha256]
+    run.log("batch.held", refs=refs, detail=detail)
+    run.decided = True
+    return final
 
 
-def _resource(final: Report) -> str:
-    source, batch_id = final.provenance.get("source"), final.provenance.get("batch_id")
-    return f"{source}@{batch_id}" if source and batch_id else final.batch_name
-
-
-def _poisoning_screened(run: Run, final: Report) -> bool:
-    """Whether every rule that judges by the baseline ran, and was not reduced to a note."""
-    if run.trusted.baseline is None:
-        return False
-    ran = {rule.id for rule in final.rules if rule.status == "ran" and rule.effect != "note"}
-    return set(judging(run.trusted.baseline)) <= ran
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _write_broken(
+    run: Run, decided: Decided, final: Report, *, signed: bool = True
+) -> tuple[bytes, str]:
+    written = write_evidence(run.stage.evidence, final, samples=False)
+    report_sha256 = written["report.json"]
+    payload = statement_of(run, decided, final, (), None, report_sha256)
+    envelope = sealed(run, payload) if signed else unsigned_envelope(payload)
+    (run.stage.evidence / ATTESTATION).write_bytes(envelope)
+    return envelope, report_sha256
 
 
 def _suspects(decided: Decided) -> pa.Table:

@@ -267,25 +267,38 @@ def meant(role: str) -> str | None:
     return close[0] if close else None
 
 
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """The roles that a baseline was built under, and the names of its columns."""
+
+    roles: Roles
+    columns: frozenset[str]
+
+
 def infer_roles(
     schema: pa.Schema,
     statistics: Statistics,
     overrides: Mapping[str, str | Sequence[str]] | None = None,
+    trusted: Trusted | None = None,
 ) -> tuple[Roles, tuple[RoleRecord, ...]]:
     """Roles of all columns of `schema`, and one record for each group with the same reason.
 
-    `overrides` maps a role, known or not, to its columns; it wins over every guess, also by
-    giving a role to no column (an empty sequence).
+    `overrides` maps a role, known or not, to its columns; it wins over everything, also by
+    giving a role to no column (an empty sequence). `trusted` decides about all roles that
+    `overrides` does not name.
 
     Raises:
         ConfigError: an override names a missing column, or one column twice.
     """
     given = overrides or {}
     fixed = _fixed(schema, given)
+    closed = set(given) - {"feature", _IGNORED}
+    if trusted is not None:
+        fixed |= _as_trusted(schema, trusted, set(fixed), closed=set(given) - {_IGNORED})
+        closed |= set(trusted.roles.assigned) - {"feature", _IGNORED}
     columns = [_column(f, statistics[f.name]) for f in schema if f.name not in fixed]
     found = dict(fixed)
-    label = None if "label" in given else _label(columns)
-    closed = set(given) - {"feature", _IGNORED}
+    label = None if "label" in closed else _label(columns)
     for column in columns:
         role, reason = label[1] if label and label[0] == column.name else _guess(column, closed)
         found[column.name] = (role, reason)
@@ -337,6 +350,18 @@ def _fixed(
                 raise ConfigError(f"roles.{role}: column {name!r} is {fixed[name][0]} already")
             fixed[name] = (role, "set in the configuration")
     return fixed
+
+
+def _as_trusted(
+    schema: pa.Schema, trusted: Trusted, named: set[str], closed: set[str]
+) -> dict[str, tuple[str, str]]:
+    """Column -> (role, reason) by the baseline; a column that it does not know plays no role."""
+    found: dict[str, tuple[str, str]] = {}
+    for role, names in trusted.roles.assigned.items():
+        here = [name for name in names if name in schema.names and name not in named]
+        found |= {} if role in closed else dict.fromkeys(here, (role, "as in the baseline"))
+    new = [n for n in schema.names if n not in trusted.columns and n not in named]
+    return found | dict.fromkeys(new, (_IGNORED, "the baseline has no such column"))
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:

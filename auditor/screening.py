@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-
+from auditor import agreed_columns
 from auditor.baseline import Baseline
-from auditor.batch import distinct, texts
+from auditor.batch import Roles
+from auditor.coded import coded
 from auditor.config import detector_options
 from auditor.context import Context
 from auditor.detectors import DETECTORS
@@ -20,25 +20,26 @@ from auditor.model import (
     Finding,
     Mode,
     Outcome,
+    RoleRecord,
 )
-from auditor.policy import Policy, Senders
+from auditor.policy import Policy
 from auditor.provenance.rules import RULES as PROVENANCE_RULES
 from auditor.provenance.verification import Verification
 from auditor.readers import RULES as READER_RULES
-from auditor.readers import Ingest
+from auditor.readers import Ingest, StagedBatch
 from auditor.readers.rules import unusable
+from auditor.roles import Trusted, describe, infer_roles
 from auditor.run import Run
 
 _SUITE_RULE: Final = "AUD-Q001"
 
 
-def role_overrides(run: Run) -> dict[str, str | Sequence[str]]:
-    """Roles from the settings; the baseline's where they name none, so that keys compare."""
-    overrides: dict[str, str | Sequence[str]] = {**run.job.settings.roles}
-    baseline = run.trusted.baseline
-    if baseline is not None and not overrides:
-        overrides.update(baseline.roles.assigned)
-    return overrides
+def roles_of(run: Run, batch: StagedBatch) -> tuple[Roles, tuple[RoleRecord, ...]]:
+    """Roles from the settings; the baseline's for those they do not name, so that keys compare."""
+    baseline, trusted = run.trusted.baseline, None
+    if baseline is not None:
+        trusted = Trusted(baseline.roles, frozenset(baseline.schema.names))
+    return infer_roles(batch.schema, describe(batch), run.job.settings.roles, trusted)
 
 
 def context_for(run: Run, batch_digest: str) -> Context:
@@ -61,6 +62,8 @@ def policy_of(run: Run, enabled: set[str]) -> Policy:
     effects = {rule: Effect(effect) for rule, effect in settings.policy.effects.items()}
     unsigned = Effect.NOTE if run.job.mode == Mode.AUDIT else Effect(settings.manifest.unsigned)
     effects.setdefault("AUD-P001", unsigned)
+    if run.job.mode == Mode.AUDIT:  # it publishes nothing: the difference is named, no more
+        effects.setdefault(agreed_columns.OTHER_COLUMNS.id, Effect.NOTE)
     limits = settings.policy.limits
     return Policy(
         alpha=settings.policy.alpha,
@@ -79,20 +82,31 @@ def judging(baseline: Baseline) -> Iterator[str]:
         rule = detector.rule
         if rule.family not in STATISTICAL or rule.effect == Effect.NOTE:
             continue
-        calibrated = not hasattr(detector, "calibrate") or rule.id in baseline.thresholds
+        # Switched off at the build and on since: it needs thresholds, so it is required and missed.
+        known = {*baseline.thresholds, *baseline.switched_off}
+        calibrated = not hasattr(detector, "calibrate") or rule.id in known
         if calibrated and all(baseline.roles.columns(role) for role in rule.needs):
             yield rule.id
 
 
-def reader_outcomes(ingested: Ingest) -> list[Outcome]:
-    """What reading found, as outcomes of its two rules."""
+def reader_outcomes(ingested: Ingest, run: Run) -> list[Outcome]:
+    """What reading found, as outcomes of its two rules, and the columns against the baseline's."""
     found = list(ingested.findings)
     names = ingested.batch.schema.names if ingested.batch else []
     ours = [name for name in names if name.startswith("_auditor_")]
     if ours:  # they would stand twice in the quarantined rows
         text = f"column {ours[0][:80]!r}: names that start with _auditor_ are ours"
         found.append(unusable("the batch", "SCHEMA", text))
-    return [_grouped(rule.id, found) for rule in READER_RULES]
+    columns = Outcome(rule=agreed_columns.OTHER_COLUMNS.id, skipped="the batch could not be read")
+    if ingested.batch is not None:
+        columns = agreed_columns.compare(ingested.batch, run.trusted.baseline, _named(run))
+    return [*(_grouped(rule.id, found) for rule in READER_RULES), columns]
+
+
+def _named(run: Run) -> set[str]:
+    """Columns that the settings give a role; the API may give one name instead of a list."""
+    given = run.job.settings.roles.values()
+    return {name for names in given for name in ((names,) if isinstance(names, str) else names)}
 
 
 def provenance_outcomes(run: Run, verification: Verification) -> list[Outcome]:
@@ -115,7 +129,7 @@ def verify_manifest(run: Run, ingested: Ingest) -> Verification:
     path = run.job.manifest or run.job.settings.manifest.path or manifest_beside(run.job.sources)
     batch = ingested.batch
     sender = batch.roles.contributor if batch else None
-    counts = Counter(x or "" for x in texts(batch, sender)) if batch and sender else None
+    counts = _rows_of_each(batch, sender) if batch and sender else None
     return verify_batch(
         ingested,
         path,
@@ -123,16 +137,13 @@ def verify_manifest(run: Run, ingested: Ingest) -> Verification:
         threshold=run.job.settings.manifest.threshold,
         contributors=counts,
         now=run.job.clock(),
+        source=run.job.settings.manifest.source,
+        kind=batch.kind if batch else None,
+        roles={"label": batch.roles.label, "contributor": sender} if batch else None,
     )
 
 
-def senders_of(batch: Any) -> tuple[Senders, ...]:
-    """Who sent each row, for the share limits of the policy."""
-    found = []
-    for role in ("contributor", "source"):
-        column = batch.roles.first(role)
-        if column is None:
-            continue
-        names, codes = distinct(texts(batch, column))
-        found.append(Senders(role, names, np.array(codes, dtype=np.int64)))
-    return tuple(found)
+def _rows_of_each(batch: StagedBatch, column: str) -> Counter[str]:
+    """Rows of each contributor; one without a name is ""."""
+    found = coded(batch, column, missing="")
+    return Counter(dict(zip(found.names, found.counts.tolist(), strict=True)))

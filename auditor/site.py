@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from auditor import calibration, suites
+from auditor import baseline_files, suites
+from auditor.agreed_columns import RULES as COLUMN_RULES
 from auditor.baseline import Baseline, key_id
 from auditor.config import Settings
 from auditor.detectors import DETECTORS
@@ -41,7 +42,7 @@ INCOMPLETE: Final = Rule(
 def all_rules() -> dict[str, Rule]:
     """Every rule by id: readers, provenance, detectors, policy."""
     detectors = [detector.rule for detector in DETECTORS]
-    every = [*READER_RULES, *PROVENANCE_RULES, *detectors, *POLICY_RULES, INCOMPLETE]
+    every = [*READER_RULES, *COLUMN_RULES, *PROVENANCE_RULES, *detectors, *POLICY_RULES, INCOMPLETE]
     if len({rule.id for rule in every}) != len(every):
         raise ValueError("two rules have one id")
     return {rule.id: rule for rule in every}
@@ -76,7 +77,7 @@ def workspace(settings: Settings) -> Workspace:
 
 def load_trusted(settings: Settings, site_key: bytes) -> Trusted:
     """Read baseline, suite and keys; a mistake in them is ours and ends before a run begins."""
-    baseline = calibration.read(settings.baseline) if settings.baseline else None
+    baseline = baseline_files.read(settings.baseline) if settings.baseline else None
     if baseline is not None and baseline.key_id != key_id(site_key):
         raise BaselineError(
             f"{settings.baseline}: was built with another site key; "

@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from auditor import calibration
+from auditor import baseline_files, calibration
 from auditor.baseline import Baseline
 from auditor.config import Settings, detector_options
+from auditor.detectors import DETECTORS
 from auditor.errors import BaselineError, BatchError
 from auditor.formats import report_json
 from auditor.ledger import Ledger
@@ -117,12 +118,16 @@ def _build(
     try:
         batch, _ = read_trusted(paths, settings, staging, progress)
         plan = calibration.Plan(
-            name=settings.name, site_key=key, now=now, options=detector_options(settings)
+            name=settings.name,
+            site_key=key,
+            now=now,
+            options=detector_options(settings),
+            detectors=tuple(d for d in DETECTORS if settings.enabled(d.rule.id)),
         )
         built = calibration.build(batch, plan, progress)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    calibration.write(built, output)
+    baseline_files.write(built, output)
     Ledger(roots.ledger).append(
         "baseline.promoted", at=now, via="cli", subject=built.digest, detail=detail
     )

@@ -283,16 +283,25 @@ def rule_table() -> str:
     return "\n".join(lines)
 
 
+def _kind(rule: Any) -> str:
+    """What a family's claims are; drift has p-values and no part in the error budget."""
+    from auditor.model import STATISTICAL, Family
+
+    if rule.family in STATISTICAL:
+        return "statistical"
+    return "outside the error budget" if rule.family == Family.DRIFT else "certain"
+
+
 def rule_facts(rule: Any) -> str:
     """What the code declares about a rule."""
-    from auditor.model import ATTACKS, STATISTICAL
+    from auditor.model import ATTACKS
 
     lines = [
         f"# {rule.id}: {rule.title}",
         "",
         "| | |",
         "|---|---|",
-        f"| family | {rule.family}, {'statistical' if rule.family in STATISTICAL else 'certain'} |",
+        f"| family | {rule.family}, {_kind(rule)} |",
         f"| severity | {rule.severity} |",
         f"| effect by default | {rule.effect} |",
     ]

@@ -227,7 +227,7 @@ def _run(
 
     if manifest is not None and not manifest.is_file():
         raise ConfigError(f"{manifest}: no such manifest")
-    heavy = {Family.QUALITY, Family.LABEL, Family.FEATURE} if profile == Profile.QUICK else set()
+    heavy = set(Family) - {Family.DUPLICATION} if profile == Profile.QUICK else set()
     name = settings.name if settings.name != "batch" else Path(data[0]).name or data[0]
     job = Job(
         settings=settings,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +15,7 @@ from auditor.cli.common import end_progress, load_settings, parse_roles, progres
 if TYPE_CHECKING:
     from auditor.baseline import Baseline
 
+_DEFAULT: Final = Path(".auditor/baseline")
 _Folder = Annotated[Path, typer.Argument(help="Folder of a baseline.")]
 
 
@@ -29,7 +32,7 @@ def build(
     data: Annotated[list[str] | None, typer.Argument(help="Trusted files.")] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="New folder for the baseline.")
-    ] = Path(".auditor/baseline"),
+    ] = _DEFAULT,
     config: Config = None,
     label: Label = None,
     role: Role = None,
@@ -66,32 +69,40 @@ def build(
     _print(built)
 
 
-def show(folder: _Folder = Path(".auditor/baseline")) -> None:
+def show(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of a baseline; default: the one that auditor.yaml names."),
+    ] = None,
+    config: Config = None,
+) -> None:
     """Say what a baseline holds and how often it would have raised a false alarm."""
-    from auditor import calibration
+    from auditor import baseline_files
 
-    baseline = calibration.read(folder)
-    typer.echo(f"baseline {baseline.digest}\nbuilt {baseline.created_at}")
+    folder = folder or load_settings(config, files_must_exist=False).baseline or _DEFAULT
+    baseline = baseline_files.read(folder)
+    typer.echo(f"baseline {baseline.digest} in {folder}\nbuilt {baseline.created_at}")
     _print(baseline)
 
 
-def diff(old: _Folder, new: _Folder) -> None:
-    """Say what changed between two baselines."""
-    from auditor import calibration
-    from auditor.formats.escape import terminal
+def diff(
+    old: _Folder,
+    new: _Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """Compare two baselines: columns with their drift (PSI), labels, thresholds, clean rates."""
+    from auditor import baseline_files
+    from auditor.baseline_changes import changes
+    from auditor.cli.baseline_tables import compared
 
-    lines = calibration.difference(calibration.read(old), calibration.read(new))
-    typer.echo("\n".join(terminal(line) for line in lines) or "no difference")
+    found = changes(baseline_files.read(old), baseline_files.read(new))
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2))
+        return
+    typer.echo("\n".join(compared(found)))
 
 
 def _print(baseline: Baseline) -> None:
-    from auditor.assemble import false_alarms
-    from auditor.formats.escape import terminal
+    from auditor.cli.baseline_tables import described
 
-    typer.echo(f"{baseline.rows} rows in {len(baseline.parts)} part(s)")
-    for role, columns in baseline.roles.assigned.items():
-        typer.echo(f"  {terminal(role)}: {terminal(', '.join(columns))}")
-    for name, count in sorted(baseline.labels.items(), key=lambda item: -item[1])[:20]:
-        typer.echo(f"  label {terminal(name)}: {count}")
-    typer.echo(f"calibrated: {', '.join(sorted(baseline.thresholds)) or 'no rule'}")
-    typer.echo(false_alarms(baseline))
+    typer.echo("\n".join(described(baseline)))

@@ -212,7 +212,7 @@ class _Absent:
 def parse_roles(label: str | None, given: list[str]) -> dict[str, tuple[str, ...]]:
     """`--label` and `--role ROLE=COLUMN[,COLUMN]` as a mapping."""
     from auditor.errors import ConfigError
-    from auditor.roles import meant
+    from auditor.roles import KNOWN, meant
 
     roles: dict[str, tuple[str, ...]] = {}
     for entry in given:
@@ -221,6 +221,9 @@ def parse_roles(label: str | None, given: list[str]) -> dict[str, tuple[str, ...
             raise ConfigError(f"--role {entry}: write it as ROLE=COLUMN[,COLUMN]")
         if near := meant(role):
             raise ConfigError(f"--role {entry}: no rule reads {role!r}; did you mean {near}?")
+        if role not in KNOWN:
+            text = f"auditor: --role {entry}: no rule reads the role {role!r}; it is carried along"
+            typer.echo(terminal(text, 300), err=True)
         roles[role] = (*roles.get(role, ()), *columns.split(","))
     if label:
         roles["label"] = (label,)

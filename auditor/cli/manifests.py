@@ -162,6 +162,8 @@ def verify(
             threshold=threshold,
             contributors=counts,
             now=dt.datetime.now(dt.UTC),
+            source=source,
+            roles={"contributor": contributor} if contributor else None,
         )
     finally:
         shutil.rmtree(staging, ignore_errors=True)

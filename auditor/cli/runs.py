@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -138,15 +139,21 @@ def export_set(
         raise ConfigError(f"{output}: name a .parquet or .csv file")
     refuse_target(f"-o {output}", output)
     if output.suffix == ".parquet":
-        shutil.copyfile(source, output)
+        with source.open("rb") as file, open(output, "wb", opener=_private) as copy:
+            shutil.copyfileobj(file, copy)
     else:
         table = pq.read_table(source)
-        with output.open("w", encoding="utf-8", newline="") as file:
+        with open(output, "w", encoding="utf-8", newline="", opener=_private) as file:
             file.write(csv_row(table.column_names))
             for row in table.to_pylist():
                 cells = ["" if value is None else str(value) for value in row.values()]
                 file.write(csv_row(cells, limit=None))
     typer.echo(str(output))
+
+
+def _private(path: str, flags: int) -> int:
+    """For the owner only: these are rows that nobody has released."""
+    return os.open(path, flags, 0o600)
 
 
 def _settings(config: Path | None) -> Settings:

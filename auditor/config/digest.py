@@ -40,6 +40,7 @@ def digest(
         "manifest": {
             "keys": {s: sorted(map(_key, keys)) for s, keys in settings.manifest.keys.items()},
             "threshold": settings.manifest.threshold,
+            "source": settings.manifest.source,
             "unsigned": settings.manifest.unsigned,
         },
         **settings.model_dump(mode="json", include={"roles", "policy", "gate", "limits"}),

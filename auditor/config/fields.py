@@ -16,6 +16,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from auditor.provenance.manifest import SOURCE
+
 #: Keys of the validation context: the folder that relative paths start from, and whether files
 #: that are read must be there.
 FOLDER: Final = "folder"
@@ -107,6 +109,12 @@ def _function(text: str) -> str:
     return text
 
 
+def _source(text: str) -> str:
+    if not SOURCE.fullmatch(text):
+        raise ValueError('must be a source as manifests name it, such as "vendor-a/reviews"')
+    return text
+
+
 def _variable(text: str) -> str:
     if not _VARIABLE.fullmatch(text):
         raise ValueError("must be the name of an environment variable")
@@ -139,5 +147,6 @@ OutPath = Annotated[Path, PlainValidator(_placed), _POSIX, _PATH]
 #: A path that something is read from: it has to be there.
 InPath = Annotated[Path, PlainValidator(_placed), AfterValidator(_there), _POSIX, _PATH]
 Function = Annotated[str, AfterValidator(_function)]
+Source = Annotated[str, AfterValidator(_source)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Role = Annotated[str, AfterValidator(_role)]

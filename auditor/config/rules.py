@@ -31,10 +31,10 @@ def installed() -> Detectors:
 
 def rule_families(detectors: Detectors) -> dict[str, Family]:
     """Every rule id there is, with its family: the detectors' and those of the other stages."""
-    from auditor import policy, readers
+    from auditor import agreed_columns, policy, readers
     from auditor.provenance.rules import RULES
 
-    others = (*readers.RULES, *RULES, *policy.RULES)
+    others = (*readers.RULES, *agreed_columns.RULES, *RULES, *policy.RULES)
     return {rule.id: rule.family for rule in (*(d.rule for d in detectors), *others)}
 
 
@@ -97,8 +97,14 @@ def _effects(settings: Settings, families: Mapping[str, Family]) -> Iterator[Com
             yield Complaint(path, _no_rule(rule, families), at_name=True)
         elif rule == "AUD-P001":
             yield Complaint(path, "this is set by manifest.unsigned", at_name=True)
-        elif effect not in _STRICT and (families[rule] == Family.INTEGRITY or rule == "AUD-P002"):
+        elif effect not in _STRICT and _inexcusable(rule, families[rule]):
             yield Complaint(path, f"must be hold or reject, not {effect}: it cannot be excused")
+
+
+def _inexcusable(rule: str, family: Family) -> bool:
+    from auditor.agreed_columns import OTHER_COLUMNS
+
+    return rule == "AUD-P002" or (family == Family.INTEGRITY and rule != OTHER_COLUMNS.id)
 
 
 def _roles(settings: Settings) -> Iterator[Complaint]:

@@ -20,6 +20,7 @@ from auditor.config.fields import (
     Role,
     Share,
     Size,
+    Source,
     Variable,
 )
 from auditor.policy import Policy
@@ -51,6 +52,9 @@ class ManifestSettings(Section):
     """Source -> public keys that may sign its manifests: paths of .pub files, or hex."""
     threshold: Count = 1
     """How many of a source's keys must have signed."""
+    source: Source | None = None
+    """The only source whose batches this gate takes. A manifest of another one is refused, whoever
+    signed it. None: any source that `keys` names."""
     unsigned: Literal["note", "hold", "reject"] = "hold"
     """What becomes of a batch without a usable signed manifest. note: published without the level
     AUDITOR_PROVENANCE_VERIFIED. `audit` notes it in any case."""

@@ -8,12 +8,16 @@ from typing import Final
 
 from auditor.context import Detector
 from auditor.detectors.conflicting_labels import ConflictingLabels
+from auditor.detectors.contributors import Contributors
+from auditor.detectors.drift import Drift
 from auditor.detectors.exact_duplicates import ExactDuplicates
 from auditor.detectors.known_rows import KnownRows
 from auditor.detectors.label_consistency import LabelConsistency
+from auditor.detectors.near_duplicates import NearDuplicates
 from auditor.detectors.outliers import Outliers
 from auditor.detectors.quality import Quality
 from auditor.detectors.shared_rows import SharedRows
+from auditor.detectors.triggers import Triggers
 
 DETECTORS: Final[tuple[type[Detector], ...]] = (
     Quality,
@@ -21,6 +25,10 @@ DETECTORS: Final[tuple[type[Detector], ...]] = (
     KnownRows,
     ConflictingLabels,
     SharedRows,
+    NearDuplicates,
     LabelConsistency,
+    Contributors,
     Outliers,
+    Triggers,
+    Drift,
 )

@@ -90,9 +90,13 @@ class ConflictingLabels:
         index = self.baseline.key_index(features_only=True)
         trusted = self.baseline.trusted_texts("label")
         start, stop = index.spans(keys)
+        # Once a trusted row, not once a pair: in tables of few categories every row has many equals.
+        carried: dict[int, set[object]] = {}
         for row in np.flatnonzero(stop > start):
-            equals = trusted[index.order[start[row] : stop[row]]]
-            contradicting[row] = labels[row] not in set(equals)
+            at = int(start[row])
+            if at not in carried:
+                carried[at] = set(trusted[index.order[at : stop[row]]])
+            contradicting[row] = labels[row] not in carried[at]
         return contradicting
 
     def _inside_finding(self, rows: Rows, total: int) -> Finding:

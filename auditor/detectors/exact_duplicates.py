@@ -4,7 +4,7 @@ Shows as rows equal in every feature, text and label beyond what the baseline re
 contributors and times are left out, a copy comes with new ones. Two tests: all extra copies
 together, and each family by itself: a natural family is a row that is common among the trusted rows
 too, or a family of a size that occurs there too.
-Misses copies with one changed cell (AUD-D003 sees a changed label).
+Misses copies with one changed cell (AUD-D003 sees a changed label, AUD-D005 near copies).
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Probabilities come from a model fitted on trusted rows (a model of the batch would learn the
 poison); without a baseline they are out-of-fold, grouped by contributor. A row's score is the
-normalised margin against its label. The claim is about groups: a class, or a contributor, has more
-rows beyond a trusted quantile than its size explains. Misses flips near the decision boundary,
-backdoors (their rows look clean), and any flip where the features carry no signal.
+normalised margin against its label. The claim is about classes: one has more rows beyond a trusted
+quantile than its size explains (AUD-C001 judges contributors). Misses flips near the decision
+boundary, backdoors (their rows look clean), and any flip where the features carry no signal.
 
 Northcutt, Jiang, Chuang 2021 (Confident learning); the joint is computed by cleanlab.
 """
@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.baseline import Baseline
-from auditor.batch import Batch, Roles, as_text, distinct, read_columns, texts
+from auditor.batch import Batch, Roles, as_text, read_columns, texts
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder
@@ -36,7 +36,7 @@ from auditor.model import (
     row_table,
 )
 from auditor.statistics import excess_tail
-from auditor.tails import Excess, Reference, dispersion_between, excess_groups
+from auditor.tails import Excess, Reference, excess_groups
 
 #: More distinct values than this in a real-valued label make it a target to regress on.
 CONTINUOUS = 50
@@ -47,13 +47,12 @@ class Options:
     """Settings of AUD-L001.
 
     `model`: which classifier. `levels`: trusted quantiles at which mass is compared.
-    `minimum_group`: a contributor with fewer rows is not judged by itself. `report_level`:
-    corrected p-value below which a group becomes a finding (the policy decides on its own budget).
+    `report_level`: corrected p-value below which a class becomes a finding (the policy decides on
+    its own budget).
     """
 
     model: Literal["logistic", "hist_gradient_boosting"] = "logistic"
     levels: tuple[float, ...] = (0.9, 0.95, 0.99)
-    minimum_group: int = 10
     report_level: float = 0.05
 
 
@@ -71,13 +70,12 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
-    """What the baseline gives: encoder, fitted model, score quantiles by class, dispersion."""
+    """What the baseline gives: encoder, fitted model, score quantiles by class."""
 
     classes: Classes
     encoder: Encoder
     model: LabelModel
     references: tuple[Reference, ...]
-    dispersion: float
     labels: Mapping[str, int]
 
     @classmethod
@@ -92,8 +90,7 @@ class Trusted:
         matrix, codes = encoder.transform(baseline.sample), classes.codes(labels)
         model = fit(matrix, codes, len(classes.names), model=settings.model, seed=seed)
         references = tuple(Reference.from_json(value) for value in stored["references"])
-        dispersion = float(stored["dispersion"])
-        return cls(classes, encoder, model, references, dispersion, baseline.labels)
+        return cls(classes, encoder, model, references, baseline.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ class LabelConsistency:
 
     @classmethod
     def load(cls, context: Context) -> LabelConsistency:
-        """Works with and without a baseline; without one only contributors can be judged."""
+        """Works with and without a baseline; without one doubtful rows are only ranked."""
         settings, baseline = context.options(cls.rule.id, Options), context.baseline
         trusted = Trusted.fit(baseline, settings, context.seed) if baseline else None
         return cls(trusted, settings, context.seed)
@@ -128,7 +125,7 @@ class LabelConsistency:
     def calibrate(
         cls, sample: pa.Table, roles: Roles, settings: Options, seed: int
     ) -> dict[str, Any]:
-        """Out-of-fold score quantiles of trusted rows by class, and how contributors differ."""
+        """Out-of-fold score quantiles of trusted rows by class."""
         labels, groups = _columns(sample, roles)
         classes = _judged(sample.schema, roles, labels)
         codes = classes.codes(labels)
@@ -139,16 +136,13 @@ class LabelConsistency:
         )  # fmt: skip
         scores = doubt(probabilities, codes)
         references = [Reference.of(scores[codes == i]) for i in range(len(classes.names))]
-        tails = _tails(scores, codes, references)
-        senders = _by_value(groups, codes, settings.minimum_group)
         return {
             "classes": list(classes.names),
             "references": [reference.to_json() for reference in references],
-            "dispersion": dispersion_between(senders, tails, settings.levels[0]),
         }
 
     def scan(self, batch: Batch) -> Outcome:
-        """Findings by class and by contributor, and the ranking of doubtful rows."""
+        """Findings by class, and the ranking of doubtful rows."""
         if batch.roles.label is None:
             raise Unavailable("no label role")
         if batch.rows < self.rule.minimum_rows:
@@ -157,7 +151,6 @@ class LabelConsistency:
         findings = [*self._unjudged(scored, batch.roles.label)]
         if self.trusted is not None:
             findings += self._by_class(scored)
-        findings += self._by_contributor(batch, scored)
         worst = np.argsort(scored.tails, kind="stable")[: max(10, batch.rows // 20)]
         worst = worst[scored.tails[worst] < 0.2]
         ranking = ranking_table(worst, scored.tails[worst])
@@ -238,47 +231,11 @@ class LabelConsistency:
                 scored,
                 f"label {excess.group!r}: {len(excess.rows)} of {excess.total} rows contradict "
                 f"their features, {excess.expected:.1f} expected",
-                _named("label", excess) | _looks_like(scored, excess.rows),
+                _looks_like(scored, excess.rows) | {"label": excess.group},
             )
             for excess in found
             if excess.p_value <= self.settings.report_level
         ]
-
-    def _by_contributor(self, batch: Batch, scored: Scored) -> list[Finding]:
-        if batch.roles.contributor is None:
-            return []
-        senders = texts(batch, batch.roles.contributor)
-        groups = _by_value(senders, scored.codes, self.settings.minimum_group)
-        if len(groups) < 3 and self.trusted is None:
-            return []  # too few others to stand in for a baseline
-        found = excess_groups(
-            groups,
-            scored.tails,
-            self.settings.levels,
-            trusted=dict.fromkeys(groups, sum(scored.trusted.values())),
-            slack=1.5,
-            dispersion=self._dispersion(groups, scored),
-        )
-        return [
-            self._finding(
-                excess,
-                scored,
-                f"contributor {excess.group!r}: {len(excess.rows)} of {excess.total} rows have a "
-                f"label that contradicts their features, {excess.expected:.1f} expected",
-                _named("contributor", excess) | _looks_like(scored, excess.rows),
-            )
-            for excess in found
-            if excess.p_value <= self.settings.report_level
-        ]
-
-    def _dispersion(self, groups: Mapping[str, Codes], scored: Scored) -> float:
-        """How much honest contributors differ: from the baseline, else from the calmer half."""
-        if self.trusted is not None and self.trusted.dispersion:
-            return max(0.02, self.trusted.dispersion)
-        level = self.settings.levels[0]
-        share = {n: float(np.mean(scored.tails[r] <= 1 - level)) for n, r in groups.items()}
-        calm = sorted(share, key=share.__getitem__)[: max(3, (3 * len(share)) // 4)]
-        return max(0.05, dispersion_between({n: groups[n] for n in calm}, scored.tails, level))
 
     def _finding(
         self, excess: Excess, scored: Scored, message: str, evidence: dict[str, Scalar]
@@ -287,8 +244,7 @@ class LabelConsistency:
             rule=self.rule.id,
             severity=self.rule.severity,
             message=message,
-            # Doubled: classes and contributors are two sets of groups, each corrected by itself.
-            p_value=min(1.0, 2.0 * excess.p_value),
+            p_value=excess.p_value,
             evidence=evidence
             | {
                 "rows_beyond": len(excess.rows),
@@ -308,13 +264,12 @@ def _apply(trusted: Trusted, batch: Batch) -> Scored:
         raise Unavailable(f"columns of the baseline are missing: {', '.join(missing[:5])}")
     label = str(batch.roles.label)
     codes, rows = [], []
-    labels: list[str | None] = []
     for chunk in batch.chunks([*dict.fromkeys((*trusted.encoder.names, label))]):
-        found = as_text(chunk.data.column(label)).to_pylist()
-        labels += found
-        codes.append(trusted.classes.codes(found))
+        codes.append(trusted.classes.codes(as_text(chunk.data.column(label)).to_pylist()))
         rows.append(trusted.model.probabilities(trusted.encoder.transform(chunk.data)))
     code, probabilities = np.concatenate(codes), np.concatenate(rows)
+    # Read again: equal texts are one object there, and the chunks' own lists would all stay.
+    labels = texts(batch, label)
     return _scored(trusted.classes, labels, code, probabilities, trusted.references)
 
 
@@ -366,23 +321,6 @@ def _tails(scores: Scores, codes: Codes, references: Sequence[Reference]) -> Sco
         mine = codes == code
         tails[mine] = reference.tail(scores[mine])
     return tails
-
-
-def _by_value(values: list[str | None] | None, codes: Codes, minimum: int) -> dict[str, Codes]:
-    """Positions of the judged rows of each value that has enough of them."""
-    if values is None:
-        return {}
-    names, places = distinct(values)
-    number = np.array(places, dtype=np.int64)
-    order = np.argsort(number, kind="stable")
-    # Those without a value come first and are dropped.
-    parts = np.split(order, np.cumsum(np.bincount(number + 1, minlength=len(names) + 1))[:-1])[1:]
-    judged = {n: part[codes[part] >= 0] for n, part in zip(names, parts, strict=True)}
-    return {name: rows for name, rows in judged.items() if name and len(rows) >= minimum}
-
-
-def _named(role: str, excess: Excess) -> dict[str, Scalar]:
-    return {role: excess.group}
 
 
 def _looks_like(scored: Scored, rows: Codes) -> dict[str, Scalar]:

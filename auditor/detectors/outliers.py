@@ -1,21 +1,22 @@
-"""Rows far from what was trusted (attacks: perturbation, out-of-range values, availability noise).
+"""Rows unlike what was trusted (attacks: perturbation, out-of-range values, out-of-distribution).
 
-A small panel of PyOD detectors that score a row the same alone or in a crowd, fitted on trusted
-rows: isolation forest over all rows and per class, nearest neighbours over all rows. Thresholds
-are quantiles of the scores of held-out trusted rows, one panel a fold (cross-conformal, Vovk 2015);
-the claim is excess mass beyond them. Never an average over detectors: each is tested by itself.
-Misses backdoors and label flips, whose rows look ordinary.
+A small panel of detectors that score a row the same alone or in a crowd, fitted on trusted rows:
+models of which values belong together, and isolation forests over all rows and per class.
+Thresholds are quantiles of the scores of held-out trusted rows, one panel a fold (cross-conformal,
+Vovk 2015); the claim is excess mass beyond them. Never an average over detectors: each is tested by
+itself.
+Misses backdoors and label flips, whose rows look ordinary, and values that only another unit makes
+wrong where they stay plausible.
 
-Liu et al. 2008 (isolation forest), Ramaswamy et al. 2000 (distance to the nearest neighbours).
-ECOD and COPOD are not admissible: a crowd of copies hides a row (PyOD concatenates training and new
-rows). HBOS would cost three seconds of compilation in each process.
+Hastie, Tibshirani, Friedman 2009, 14.2.4 (a classifier against made rows), Liu et al. 2008
+(isolation forest). ECOD and COPOD are not admissible: a crowd of copies hides a row (PyOD
+concatenates training and new rows). HBOS would cost three seconds of compilation in each process.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,7 @@ import pyarrow as pa
 
 from auditor.baseline import Baseline
 from auditor.batch import Batch, Roles, as_text, read_columns
+from auditor.coded import Coded, code, coded
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder
@@ -33,19 +35,31 @@ from auditor.model import (
     Finding,
     Outcome,
     Rule,
+    Scalar,
     Severity,
     ranking_table,
     row_table,
 )
-from auditor.tails import Codes, Excess, Reference, Scores, excess_groups
+from auditor.panel import VERSION, Panel, fit_panel, strongest
+from auditor.tails import (
+    Codes,
+    Excess,
+    Reference,
+    Scores,
+    dispersion_between,
+    excess_groups,
+)
 
-#: Rows a class needs before it gets a forest of its own, and classes that get one at most.
-CLASS_ROWS = 200
-CLASS_COUNT = 10
-#: Trusted rows that new rows are compared with; distances to more of them add cost, little power.
-NEIGHBOUR_ROWS = 4_000
 #: Parts of the trusted rows: a panel is fitted without each of them and takes its quantiles there.
 FOLDS = 3
+#: Rows of a contributor that is judged by itself, and how many contributors are, the largest.
+SENDER_ROWS = 5
+SENDERS = 1_000
+NAME = 200
+#: Squared coefficient of variation of the tail rate between honest contributors, at least.
+DISPERSION = 0.25
+#: Where it is measured: further out there are too few rows of one contributor.
+SPREAD_LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +74,6 @@ class Options:
     levels: tuple[float, ...] = (0.99, 0.999)
     report_level: float = 0.05
     trees: int = 100
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Fitted detectors by name; a name "forest:<label>" scores only rows of that label."""
-
-    encoder: Encoder
-    members: Mapping[str, Any]
-
-    def scores(
-        self, data: pa.Table | pa.RecordBatch, labels: list[str | None]
-    ) -> dict[str, Scores]:
-        """One float64[n] for each member, higher = worse; NaN where it does not apply."""
-        matrix = self.encoder.transform(data)
-        given = np.array(["" if x is None else x for x in labels], dtype=object)
-        found = {}
-        for name, member in self.members.items():
-            scope = name.partition(":")[2]
-            mine = given == scope if scope else np.ones(len(matrix), dtype=bool)
-            values = np.full(len(matrix), np.nan)
-            if mine.any():
-                values[mine] = member.decision_function(matrix[mine])
-            found[name] = values
-        return found
 
 
 @dataclass(frozen=True)
@@ -109,6 +99,7 @@ class Outliers:
     trusted: tuple[Fold, ...] | None
     settings: Options
     seed: int
+    dispersion: float = DISPERSION
 
     options: ClassVar[type] = Options
     rule: ClassVar[Rule] = Rule(
@@ -117,8 +108,12 @@ class Outliers:
         title="Rows far from what was trusted",
         severity=Severity.MEDIUM,
         effect=Effect.QUARANTINE,
-        attacks=("perturbation", "out-of-range"),
-        references=("Liu et al. 2008, Isolation forest", "ATLAS AML.T0020"),
+        attacks=("perturbation", "out-of-range", "out-of-distribution"),
+        references=(
+            "Hastie, Tibshirani, Friedman 2009, 14.2.4, Unsupervised as supervised learning",
+            "Liu et al. 2008, Isolation forest",
+            "ATLAS AML.T0020",
+        ),
         needs=("feature",),
         row_local=True,
         minimum_rows=50,
@@ -128,8 +123,11 @@ class Outliers:
     def load(cls, context: Context) -> Outliers:
         """Works with and without a baseline; without one it only ranks."""
         settings, baseline = context.options(cls.rule.id, Options), context.baseline
-        trusted = _trusted(baseline, settings) if baseline else None
-        return cls(trusted, settings, context.seed)
+        if baseline is None:
+            return cls(None, settings, context.seed)
+        trusted = _trusted(baseline, settings)
+        between = float(baseline.thresholds[cls.rule.id]["dispersion"])
+        return cls(trusted, settings, context.seed, max(between, DISPERSION))
 
     @classmethod
     def calibrate(
@@ -138,11 +136,24 @@ class Outliers:
         """For each fold, score quantiles of its rows, which its panel is not fitted on."""
         if not roles.features:
             raise Unavailable("no feature column")
-        found = []
+        found, tails, senders = [], [], []
         for train, held in _folds(sample, seed):
             scores = _fit(train, roles, settings, seed, FOLDS).scores(held, _labels(held, roles))
-            found.append({name: Reference.of(v).to_json() for name, v in scores.items()})
-        return {"trees": settings.trees, "folds": found}
+            own = {name: Reference.of(values) for name, values in scores.items()}
+            found.append({name: reference.to_json() for name, reference in own.items()})
+            tails.append(strongest({name: own[name].tail(v) for name, v in scores.items()}))
+            if roles.contributor:
+                senders += held.column(roles.contributor).chunks
+        between = 0.0
+        if senders:
+            groups = _groups(code(senders))
+            between = dispersion_between(groups, np.concatenate(tails), SPREAD_LEVEL)
+        return {
+            "panel": VERSION,
+            "trees": settings.trees,
+            "folds": found,
+            "dispersion": between,
+        }
 
     def scan(self, batch: Batch) -> Outcome:
         """One finding for each panel member with excess mass, and the ranking."""
@@ -161,17 +172,23 @@ class Outliers:
         if missing:
             raise Unavailable(f"columns of the baseline are missing: {', '.join(missing[:5])}")
         tails = _scan_tails(folds, batch, used)
+        worst = strongest(tails)
+        senders = self._by_sender(batch, worst, folds)
+        # Members and contributors are two questions; each has half of what the rule may spend.
+        parts = 2 if senders else 1
+        found = [(e, *e.group.partition(":")[::2], "") for e in self._excess(folds, tails)]
+        found += [(e, "any", "", e.group[:NAME]) for e in senders]
         findings = tuple(
-            self._finding(name, excess, batch, encoder, tails[name])
-            for name, excess in self._excess(folds, tails)
+            self._finding(
+                e, member, label, sender, batch, encoder, worst, min(1.0, parts * e.p_value)
+            )
+            for e, member, label, sender in found
+            if parts * e.p_value <= self.settings.report_level
         )
-        worst = _minimum([np.nan_to_num(t, nan=1.0) for t in tails.values()], len(tails))
         return Outcome(rule=self.rule.id, findings=findings, ranking=_worst(worst))
 
-    def _excess(
-        self, folds: tuple[Fold, ...], tails: Mapping[str, Scores]
-    ) -> list[tuple[str, Excess]]:
-        """Groups with excess mass, each panel member a group of its own; Holm over all."""
+    def _excess(self, folds: tuple[Fold, ...], tails: Mapping[str, Scores]) -> list[Excess]:
+        """Excess mass of each panel member, a group of its own; Holm over all."""
         joined = np.concatenate(list(tails.values()))
         rows = len(joined) // len(tails)
         groups = {
@@ -181,34 +198,56 @@ class Outliers:
         groups = {name: group for name, group in groups.items() if len(group)}
         trusted = {name: sum(f.references[name].count for f in folds) for name in groups}
         found = excess_groups(groups, joined, self.settings.levels, trusted=trusted)
-        return [
-            (e.group, Excess(e.group, e.level, e.rows % rows, e.total, e.expected, e.p_value))
-            for e in found
-            if e.p_value <= self.settings.report_level
-        ]
+        return [replace(e, rows=e.rows % rows) for e in found]
+
+    def _by_sender(self, batch: Batch, worst: Scores, folds: tuple[Fold, ...]) -> list[Excess]:
+        """Excess mass of each contributor's rows by their strongest tail; Holm over all.
+
+        Honest contributors differ: their rates may vary as they do in the baseline, and never less
+        than by `DISPERSION`.
+        """
+        if batch.roles.contributor is None:
+            return []
+        groups = _groups(coded(batch, batch.roles.contributor))
+        trusted = dict.fromkeys(groups, sum(f.references["forest"].count for f in folds))
+        return excess_groups(
+            groups, worst, self.settings.levels, trusted=trusted, dispersion=self.dispersion
+        )
 
     def _finding(
-        self, name: str, excess: Excess, batch: Batch, encoder: Encoder, tails: Scores
+        self,
+        excess: Excess,
+        member: str,
+        label: str,
+        sender: str,
+        batch: Batch,
+        encoder: Encoder,
+        worst: Scores,
+        p_value: float,
     ) -> Finding:
-        member, _, label = name.partition(":")
-        where = f" with label {label!r}" if label else ""
+        where = (
+            f" with label {label!r}" if label else f" of contributor {sender!r}" if sender else ""
+        )
         columns = _driving(batch, encoder, excess.rows)
+        evidence: dict[str, Scalar] = {
+            "member": member,
+            "label": label or None,
+            "columns": ", ".join(columns),
+            "rows_beyond": len(excess.rows),
+            "expected": round(excess.expected, 2),
+            "level": excess.level,
+        }
+        if sender:
+            evidence["contributor"] = sender
         return Finding(
             rule=self.rule.id,
             severity=self.rule.severity,
             message=f"{len(excess.rows)} of {excess.total} rows{where} lie beyond the trusted "
             f"{excess.level:.1%} quantile ({member}), {excess.expected:.1f} expected; "
             f"most by {', '.join(columns)}",
-            p_value=excess.p_value,
-            evidence={
-                "member": member,
-                "label": label or None,
-                "columns": ", ".join(columns),
-                "rows_beyond": len(excess.rows),
-                "expected": round(excess.expected, 2),
-                "level": excess.level,
-            },
-            rows=row_table(excess.rows, 1.0 - tails[excess.rows]),
+            p_value=p_value,
+            evidence=evidence,
+            rows=row_table(excess.rows, 1.0 - worst[excess.rows]),
         )
 
     def _rank_only(self, batch: Batch) -> Outcome:
@@ -222,9 +261,21 @@ class Outliers:
             train, test = np.flatnonzero(half != held), np.flatnonzero(half == held)
             panel = _fit(table.take(train), batch.roles, self.settings, self.seed)
             scores = panel.scores(table.take(test), [labels[i] for i in test])
-            own = [Reference.of(values).tail(values) for values in scores.values()]
-            tails[test] = _minimum(own, len(own))
+            own = {n: Reference.of(values).tail(values) for n, values in scores.items()}
+            tails[test] = strongest(own)
         return Outcome(rule=self.rule.id, ranking=_worst(tails))
+
+
+def _groups(known: Coded) -> dict[str, Codes]:
+    """Rows of each contributor with enough of them, the largest `SENDERS`."""
+    order = np.argsort(known.codes, kind="stable")
+    ends = known.missing + np.cumsum(known.counts)
+    largest = np.argsort(-known.counts, kind="stable")[:SENDERS]
+    return {
+        known.names[at]: np.sort(order[ends[at] - known.counts[at] : ends[at]])
+        for at in largest.tolist()
+        if known.counts[at] >= SENDER_ROWS
+    }
 
 
 def _folds(sample: pa.Table, seed: int) -> Iterator[tuple[pa.Table, pa.Table]]:
@@ -243,12 +294,14 @@ def _trusted(baseline: Baseline, settings: Options) -> tuple[Fold, ...]:
     stored = baseline.thresholds.get(Outliers.rule.id)
     if not stored:
         raise Unavailable("the baseline holds no thresholds for it; build it again")
-    # A class of just enough rows may have a forest in one fold and none in another.
+    if stored.get("panel") != VERSION:
+        raise Unavailable("the baseline was calibrated for another panel; build it again")
     if stored["trees"] != settings.trees:
         raise Unavailable(
             f"the baseline was calibrated with {stored['trees']} trees; build it again for "
             f"{settings.trees}"
         )
+    # A class of just enough rows may have a forest in one fold and none in another.
     names = [n for n in stored["folds"][0] if all(n in own for own in stored["folds"])]
     return tuple(
         Fold(
@@ -262,34 +315,9 @@ def _trusted(baseline: Baseline, settings: Options) -> tuple[Fold, ...]:
 
 
 def _fit(table: pa.Table, roles: Roles, settings: Options, seed: int, folds: int = 1) -> Panel:
-    """A panel of one of `folds` folds, which share the trees and the neighbours between them."""
-    from pyod.models.iforest import IForest
-    from pyod.models.knn import KNN
-
-    encoder = Encoder.fit(table, roles.features)
-    matrix = encoder.transform(table)
-    if not encoder.columns:
-        raise Unavailable("no number or category among the feature columns")
-    seed %= 2**32  # scikit-learn takes no larger one
+    """A panel of one of `folds` folds, which share the trees between them."""
     trees = -(-settings.trees // folds)
-    chosen = np.random.default_rng(seed).permutation(len(matrix))[: NEIGHBOUR_ROWS // folds]
-    near = matrix[np.sort(chosen)]
-    members: dict[str, Any] = {
-        "forest": IForest(n_estimators=trees, random_state=seed).fit(matrix),
-        "neighbours": KNN(n_neighbors=5, method="mean").fit(near),
-    }
-    labels = _labels(table, roles)
-    for label in _frequent(labels):
-        mine = np.array([x == label for x in labels], dtype=bool)
-        forest = IForest(n_estimators=trees, random_state=seed)
-        members[f"forest:{label}"] = forest.fit(matrix[mine])
-    return Panel(encoder, members)
-
-
-def _frequent(labels: list[str | None]) -> list[str]:
-    counts = Counter(x for x in labels if x)
-    order = sorted(counts, key=lambda name: (-counts[name], name))
-    return [name for name in order[:CLASS_COUNT] if counts[name] >= CLASS_ROWS]
+    return fit_panel(table, _labels(table, roles), roles, trees=trees, seed=seed)
 
 
 def _labels(table: pa.Table, roles: Roles) -> list[str | None]:
@@ -311,12 +339,6 @@ def _scan_tails(folds: tuple[Fold, ...], batch: Batch, used: list[str]) -> dict[
         for name in found[0]:
             parts.setdefault(name, []).append(np.mean([own[name] for own in found], axis=0))
     return {name: np.concatenate(values) for name, values in parts.items()}
-
-
-def _minimum(tails: list[Scores], tests: int) -> Scores:
-    """The smallest tail over the panel, corrected for taking the smallest: float64[n]."""
-    smallest: Scores = np.minimum(np.min(np.stack(tails), axis=0) * tests, 1.0)
-    return smallest
 
 
 def _worst(tails: Scores) -> pa.Table:

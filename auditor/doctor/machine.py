@@ -28,8 +28,9 @@ def sandbox(level: str) -> Diagnosis:
         wanted=wanted,
         mend=""
         if good
-        else "allow unprivileged user namespaces (sysctl user.max_user_namespaces, the container's "
-        "seccomp profile); until then reports say `sandbox: limits only`",
+        else "allow unprivileged user namespaces (sysctl user.max_user_namespaces) and, in a "
+        "container, `unshare` and `chroot` in its seccomp profile; until then reports say "
+        "`sandbox: limits only`",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from auditor.formats import wording
@@ -122,22 +122,33 @@ def missed(report: Report, limits: Limits) -> Markup:
     """Return power, false alarms and the attacks that nothing covered."""
     power, alarms = prose(report.power), prose(report.false_alarms)
     sentences = facts([("Power", power), ("False alarms", alarms)])
-    return join(sentences, _not_covered(report, limits), _covered(report))
+    return join(
+        sentences, _not_covered(report, limits), _not_judged(report, limits), _covered(report)
+    )
 
 
 def _not_covered(report: Report, limits: Limits) -> Markup:
     if not report.not_covered:
         return tag("p", "Every attack in our list is looked for by some rule that ran.")
-    names = report.not_covered[: limits.items]
-    pairs = [tag("div", tag("dt", name), tag("dd", wording.attack(name))) for name in names]
     title = f"Not looked for: {wording.plural(len(report.not_covered), 'attack')}"
-    return join(tag("h3", title), tag("dl", *pairs, class_="attacks"))
+    return join(tag("h3", title), _attacks(report.not_covered[: limits.items]))
+
+
+def _not_judged(report: Report, limits: Limits) -> Markup | None:
+    if not report.not_judged:
+        return None
+    title = f"{wording.UNJUDGED}: {wording.plural(len(report.not_judged), 'attack')}"
+    return join(tag("h3", title), _attacks(report.not_judged[: limits.items]))
 
 
 def _covered(report: Report) -> Markup | None:
     names = wording.covered(report)
     if not names:
         return None
-    pairs = [tag("div", tag("dt", name), tag("dd", wording.attack(name))) for name in names]
     title = f"Looked for: {wording.plural(len(names), 'attack')}"
-    return tag("details", tag("summary", title), tag("dl", *pairs, class_="attacks"))
+    return tag("details", tag("summary", title), _attacks(names))
+
+
+def _attacks(names: Sequence[str]) -> Markup:
+    pairs = [tag("div", tag("dt", name), tag("dd", wording.attack(name))) for name in names]
+    return tag("dl", *pairs, class_="attacks")

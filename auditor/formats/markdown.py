@@ -6,7 +6,7 @@ code spans, which no renderer turns into links or mentions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from auditor.formats import wording
@@ -107,13 +107,17 @@ def _rule(rule: RuleRecord) -> tuple[str, ...]:
 
 
 def _missed(report: Report, count: int) -> str:
-    names = ", ".join(plain(name, 40) for name in report.not_covered[: max(count, 5)])
     lines = [f"- Power: {prose(report.power)}", f"- False alarms: {prose(report.false_alarms)}"]
-    if names:
-        more = len(report.not_covered) - max(count, 5)
-        tail = f" and {more} more" if more > 0 else ""
-        lines.append(f"- Attacks not looked for: {names}{tail}")
+    lines += _attacks("Attacks not looked for", report.not_covered, count)
+    lines += _attacks(wording.UNJUDGED, report.not_judged, count)
     return "### What this audit could have missed\n\n" + "\n".join(lines)
+
+
+def _attacks(title: str, attacks: Sequence[str], count: int) -> list[str]:
+    most = max(count, 5)
+    names = ", ".join(plain(name, 40) for name in attacks[:most])
+    tail = f" and {len(attacks) - most} more" if len(attacks) > most else ""
+    return [f"- {title}: {names}{tail}"] if names else []
 
 
 def _findings(report: Report, count: int) -> str:

@@ -109,6 +109,7 @@ def _properties(report: Report, left_out: int) -> dict[str, Any]:
         "rowsQuarantined": report.rows_quarantined,
         "batchDigest": visible(report.batch_digest),
         "notCovered": [visible(name) for name in report.not_covered[:100]],
+        "notJudged": [visible(name) for name in report.not_judged[:100]],
         "resultsLeftOut": left_out,
     }
 

@@ -170,9 +170,13 @@ def _missed(report: Report, paint: _Paint) -> str:
         f"  Power: {terminal(report.power, 600)}",
         f"  False alarms: {terminal(report.false_alarms, 600)}",
     ]
-    if report.not_covered:
-        names = ", ".join(terminal(name, 40) for name in report.not_covered[:40])
-        lines.append(f"  Not looked for: {names}")
+    for title, attacks in (
+        ("Not looked for", report.not_covered),
+        (wording.UNJUDGED, report.not_judged),
+    ):
+        if attacks:
+            names = ", ".join(terminal(name, 40) for name in attacks[:40])
+            lines.append(f"  {title}: {names}")
     return "\n".join([paint.bold("What this audit could have missed"), *lines])
 
 

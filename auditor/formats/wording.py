@@ -32,6 +32,9 @@ FAMILIES: Final = {
     Family.DUPLICATION: "Duplication: is weight added by repeating rows?",
     Family.LABEL: "Labels: do they fit the features?",
     Family.FEATURE: "Features: do values lie outside what is known?",
+    Family.TRIGGER: "Triggers: do values come together that never did, with one label?",
+    Family.CONTRIBUTOR: "Contributors: do some send other rows than the rest?",
+    Family.DRIFT: "Drift: has the batch moved away from what is known?",
     Family.POLICY: "Policy: are limits of sources and contributors kept?",
 }
 _WEIGHT: Final[Mapping[str, int]] = {
@@ -40,6 +43,8 @@ _WEIGHT: Final[Mapping[str, int]] = {
     Effect.QUARANTINE: 2,
     Effect.NOTE: 3,
 }
+#: Attacks under `Report.not_judged`.
+UNJUDGED: Final = "Looked for, but not judged without a baseline"
 _CODES: Final = 10  # names set as code in one sentence
 _SEVERITY: Final[Mapping[str, int]] = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
@@ -140,9 +145,9 @@ def attack(name: str) -> str:
 
 
 def covered(report: Report) -> list[str]:
-    """Return the attacks that some rule which ran is built to see, in the order of `ATTACKS`."""
+    """Return the attacks that some rule which ran could judge, in the order of `ATTACKS`."""
     seen = {name for rule in report.rules if rule.status == "ran" for name in rule.attacks}
-    return [name for name in ATTACKS if name in seen]
+    return [name for name in ATTACKS if name in seen - set(report.not_judged)]
 
 
 def segments(text: str) -> list[tuple[str, bool]]:

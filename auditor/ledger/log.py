@@ -124,6 +124,11 @@ class Ledger:
         found = self._select(f"WHERE {terms} ORDER BY idx", values)
         return tuple(entry for entry in found if event in (None, entry.name))
 
+    def names(self, digest: str) -> bool:
+        """Whether a verdict refers to this digest (lowercase hex sha256)."""
+        said = self._select("WHERE instr(body, CAST(? AS BLOB)) ORDER BY idx", (digest,))
+        return any(entry.name == "verdict" and digest in entry.event.refs for entry in said)
+
     def head_of(self, subject: str) -> int:
         """The index of the newest entry about a subject, -1 where there is none."""
         found = self._select(f"WHERE {SUBJECT} = ? ORDER BY idx DESC LIMIT 1", (subject,))

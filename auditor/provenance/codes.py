@@ -25,7 +25,8 @@ CODES: Final[Mapping[str, Code]] = {
     # who vouches
     "NO_MANIFEST": Code(
         "No manifest came with the batch.",
-        "Ask the supplier for a signed manifest, or set `unsigned: note` to go on without one.",
+        "Ask the supplier for a signed manifest. What becomes of a batch without one is set by "
+        "`manifest.unsigned`: note, hold or reject.",
     ),
     "UNSIGNED": Code(
         "The manifest carries no signature, so nobody vouches for it.",
@@ -42,6 +43,10 @@ CODES: Final[Mapping[str, Code]] = {
     "SOURCE_MISMATCH": Code(
         "The manifest speaks for another source or batch than the one expected.",
         "Put the batch where its own source belongs, or ask the supplier for the right manifest.",
+    ),
+    "KIND_MISMATCH": Code(
+        "The manifest is of another kind of batch (training, validation, ...) than is audited.",
+        "Ask the supplier for the batch, or the manifest, of the right kind.",
     ),
     # the envelope
     "DSSE_FORMAT": Code(
@@ -102,10 +107,14 @@ CODES: Final[Mapping[str, Code]] = {
         "Replace the link by the file itself.",
     ),
     "ROWS": Code("A number of rows is not the one declared.", _RESEND),
+    "NOT_COMPARED": Code(
+        "Declared files could not be read, so their rows and contributors were not compared.",
+        "See why under AUD-I001, and ask the supplier to send the batch again.",
+    ),
     "SCHEMA": Code(
-        "Columns, types or nullability are not those declared.",
-        "Compare the columns with the last accepted batch; if the change is meant, "
-        "have it declared in a new manifest.",
+        "Columns, types, nullability or the roles of columns are not those declared.",
+        "Compare the columns, and `roles` in the settings, with the last accepted batch; "
+        "if the change is meant, have it declared in a new manifest.",
     ),
     "ROLL_MISSING": Code(
         "The manifest declares a contributor roll that was not received.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from auditor.model import Scalar
 from auditor.provenance import strict_json
@@ -13,13 +14,17 @@ from auditor.provenance.manifest import FileEntry, Manifest
 from auditor.provenance.refused import Refused, printable
 from auditor.provenance.rules import Claim
 
+#: Fields of `rowProvenance` -> the role that the named column must play.
+_ROLES: Final = {"contributorId": "contributor"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedFile:
     """A file as it was received: name relative to the batch with `/`, sha256 hex, size in bytes.
 
-    `rows` is None where the file could not be parsed. `symlink` is true where the name, or a folder
-    above it, is a symbolic link; the other values are then not looked at.
+    `sha256` is empty where the file was not received, `rows` is None where it was not parsed.
+    `symlink` is true where the name, or a folder above it, is a symbolic link; the other values
+    are then not looked at.
     """
 
     name: str
@@ -45,6 +50,8 @@ def compare_files(manifest: Manifest, received: Sequence[ReceivedFile]) -> Itera
 
 def _compare_file(declared: FileEntry, received: ReceivedFile) -> Iterator[Claim]:
     name = declared.name
+    if not received.sha256:  # nothing was read: `not_compared` says so, once for all files
+        return
     if received.size != declared.size:
         text = f"has {received.size} bytes, declared are {declared.size}."
         sizes = {"declared": declared.size, "received": received.size}
@@ -75,6 +82,68 @@ def _misplaced(missing: Sequence[FileEntry], extra: Sequence[ReceivedFile]) -> I
     for found in extra:
         if found.name not in renamed:
             yield _claim("FILE_EXTRA", found.name, "is not declared.")
+
+
+def not_compared(manifest: Manifest, received: Sequence[ReceivedFile]) -> Iterator[Claim]:
+    """One claim for all declared files that are there and were not read.
+
+    Their rows, and those of the contributors in them, cannot be counted: a difference in each of
+    these numbers would only say again that a file is broken.
+    """
+    declared = {file.name for file in manifest.files}
+    unread = sorted(f.name for f in received if f.rows is None and f.name in declared)
+    if unread:
+        text = (
+            f"{len(unread)} of {len(declared)} declared files could not be read, the first is "
+            f'"{printable(unread[0])}"; their rows and contributors were not compared.'
+        )
+        yield Claim("NOT_COMPARED", text, {"file": unread[0], "files": len(unread)})
+
+
+def compare_kind(manifest: Manifest, kind: str | None) -> Iterator[Claim]:
+    """What the rows are declared for against what they are audited for (None: not known)."""
+    if kind is not None and manifest.kind != kind:
+        text = f"The manifest is of a {manifest.kind} batch, this one is audited as {kind}."
+        yield Claim("KIND_MISMATCH", text, {"declared": manifest.kind, "received": kind})
+
+
+def compare_roles(
+    manifest: Manifest,
+    fields: Sequence[tuple[str, str, bool]] | None,
+    roles: Mapping[str, str | None],
+) -> Iterator[Claim]:
+    """Columns that the manifest names, against the columns that are there and their roles.
+
+    Args:
+        manifest: the manifest.
+        fields: (name, arrow type, nullable) of each column; None where nothing was read.
+        roles: role -> the column that plays it in the audit, None where no column does. A role
+            that is not in it is not compared.
+    """
+    if fields is None:
+        return
+    there = {name for name, _, _ in fields}
+    for name, role, column in _named_columns(manifest):
+        evidence = {"field": name, "declared": column}
+        if column not in there:
+            text = f'The manifest names "{printable(column)}" as {name}; there is no such column.'
+            yield Claim("SCHEMA", text, evidence)
+        elif role in roles and roles[role] != column:
+            played = roles[role]
+            by = "no column" if played is None else f'"{printable(played)}"'
+            text = (
+                f'The manifest names "{printable(column)}" as {name}, '
+                f"but {by} is audited as the {role} (`roles.{role}`)."
+            )
+            yield Claim("SCHEMA", text, evidence | {"received": played})
+
+
+def _named_columns(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
+    """(field of the manifest, role, column) for each column that it names."""
+    if manifest.label is not None:
+        yield "labelColumn", "label", manifest.label
+    for name, column in sorted(manifest.row_provenance.items()):
+        yield name, _ROLES.get(name, ""), column
 
 
 def compare_schema(

@@ -13,7 +13,7 @@ from auditor.provenance.digests import (
     subject_digest,
 )
 from auditor.provenance.manifest import PREDICATE_TYPE, FileEntry
-from auditor.provenance.refused import Refused
+from auditor.provenance.refused import Refused, printable
 from auditor.provenance.strict_json import Json
 from auditor.provenance.times import format_time
 
@@ -63,6 +63,9 @@ def create(
     columns = {name for name, _, _ in schema_fields}
     if label is not None and label not in columns | set(partitioning):
         raise Refused("SCHEMA", "The label is not one of the columns.")
+    for name, column in (row_provenance or {}).items():
+        if column not in columns | set(partitioning):
+            raise Refused("SCHEMA", f'"{printable(column)}" ({name}) is not one of the columns.')
     ordered = sorted(files, key=lambda file: file.name.encode())
     predicate: dict[str, Json] = {
         **(details or {}),

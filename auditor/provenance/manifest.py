@@ -33,9 +33,9 @@ _FIELDS: Final = frozenset(
     }
 )
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:[!-~]+")
-#: No `@` in either: `source@batchId` is the subject's name and must split in one way only.
+#: No `@` in source or id: `source@batchId` is the subject's name and must split in one way only.
 _NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}"
-_SOURCE: Final = re.compile(f"{_NAME}(?:/{_NAME}){{0,4}}")
+SOURCE: Final = re.compile(f"{_NAME}(?:/{_NAME}){{0,4}}")
 _BATCH_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,127}")
 
 
@@ -104,7 +104,7 @@ def parse(envelope: bytes) -> Manifest:
 
 def source_of(signed: Statement) -> str:
     """The source that a statement claims, needed to know whose keys may sign it."""
-    return _shaped(signed.predicate.section("batch"), "source", _SOURCE)
+    return _shaped(signed.predicate.section("batch"), "source", SOURCE)
 
 
 def read(signed: Statement) -> Manifest:

@@ -1,7 +1,8 @@
 """A batch and its manifest -> findings. The one entry point of provenance for the pipeline.
 
 Steps: (1) there is an envelope, (2) it holds a manifest, (3) the keys of the source it names signed
-it, (4) it obeys the format, (5) it is in time, (6) files, (7) columns, (8) contributors agree.
+it, (4) it obeys the format, (5) it is in time, (6) kind, (7) files, (8) columns and their roles,
+(9) contributors agree.
 Until (3) is passed nothing but the type and the source are read. An unsigned manifest is compared
 all the same: what differs from it is worth knowing, but it vouches for nothing.
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
 from auditor.model import Finding, Scalar
 from auditor.provenance import dsse, manifest, statement
@@ -18,7 +21,10 @@ from auditor.provenance.comparison import (
     ReceivedFile,
     compare_contributors,
     compare_files,
+    compare_kind,
+    compare_roles,
     compare_schema,
+    not_compared,
 )
 from auditor.provenance.digests import sha256
 from auditor.provenance.keys import PublicKey
@@ -27,6 +33,8 @@ from auditor.provenance.refused import Refused, printable
 from auditor.provenance.rules import Claim, findings
 from auditor.provenance.statement import Statement
 from auditor.provenance.times import SKEW, format_time
+
+_NO_ROLES: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +69,8 @@ def verify(
     now: datetime,
     partitions: Sequence[str] = (),
     source: str | None = None,
+    kind: str | None = None,
+    roles: Mapping[str, str | None] = _NO_ROLES,
 ) -> Verification:
     """Hold a batch against its manifest. Hostile bytes become findings, never an exception.
 
@@ -75,6 +85,9 @@ def verify(
         now: the time, with its zone.
         partitions: hive keys that the reader turned into columns.
         source: the source this batch must be from, where the site knows it (an inbox a source).
+        kind: what the batch is audited as (training, ...); None where that is not known.
+        roles: role -> the column that plays it, None where no column does; others are not held
+            against the manifest.
 
     Raises:
         ValueError: for a threshold below 1 or a time without zone: mistakes of the caller.
@@ -88,14 +101,17 @@ def verify(
         opened, signers = _vouched(envelope, keys, threshold, source)
         declared = manifest.read(opened)
     except Refused as refused:
-        summary = {"status": "refused", "manifest_sha256": sha256(envelope)}
-        return Verification(findings=findings([Claim.of(refused)]), summary=summary)
+        return refusal(refused, manifest_sha256=sha256(envelope))
+    unread = list(not_compared(declared, files))
     claims = [
         *_unsigned(signers),
         *_compare_times(declared, now),
+        *compare_kind(declared, kind),
         *compare_files(declared, files),
+        *unread,
         *compare_schema(declared, schema_fields, partitions),
-        *compare_contributors(declared, contributors, roll),
+        *compare_roles(declared, schema_fields, roles),
+        *compare_contributors(declared, None if unread else contributors, roll),
     ]
     return Verification(
         findings=findings(claims),
@@ -103,6 +119,12 @@ def verify(
         signers=signers,
         summary=_summary(envelope, declared, signers, claims),
     )
+
+
+def refusal(refused: Refused, **summary: Scalar) -> Verification:
+    """The verification where nothing could be compared, for the reason given."""
+    told = {"status": "refused", **summary}
+    return Verification(findings=findings([Claim.of(refused)]), summary=told)
 
 
 def _vouched(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from auditor.readers.intake import ingest
 from auditor.readers.limits import METADATA_NOTE, Limits
 from auditor.readers.memory import ingest_table, to_arrow
+from auditor.readers.plain_file import open_plain, read_plain
 from auditor.readers.record import Ingest
 from auditor.readers.rules import RULES
 from auditor.readers.sources import Source, resolve
@@ -22,6 +23,8 @@ __all__ = [
     "block_digests",
     "ingest",
     "ingest_table",
+    "open_plain",
+    "read_plain",
     "resolve",
     "to_arrow",
 ]

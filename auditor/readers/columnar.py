@@ -128,6 +128,7 @@ def as_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         array = batch.column(field.name)
         try:
             arrays.append(_as_type(array, field.type))
+            arrays[-1].validate()  # casting nested views has given arrays that lie
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
             why = plain(str(error), 120)
             text = f"column {plain(field.name)} cannot be read as {field.type}: {why}"
@@ -136,11 +137,55 @@ def as_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _as_type(array: Any, type_: pa.DataType) -> Any:
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    if pa.types.is_run_end_encoded(array.type):
-        array = pc.run_end_decode(array)
+    array = _decoded(array)
     return array if array.type.equals(type_) else pc.cast(array, type_)
+
+
+def _decoded(array: Any) -> Any:
+    """Without extensions, encodings and views, which Arrow cannot cast where one is in another."""
+    if isinstance(array, pa.ExtensionArray):
+        return _decoded(array.storage)
+    if pa.types.is_run_end_encoded(array.type):
+        runs = pa.RunEndEncodedArray.from_arrays(array.run_ends, _decoded(array.values))
+        return pc.run_end_decode(runs.slice(array.offset, len(array)))
+    if pa.types.is_dictionary(array.type):
+        return _decoded(array.dictionary).take(array.indices)
+    if pa.types.is_string_view(array.type):
+        return pc.cast(array, pa.string())
+    if pa.types.is_binary_view(array.type):
+        return pc.cast(array, pa.binary())
+    return _decoded_inside(array) if _hides_encoding(array.type) else array
+
+
+def _hides_encoding(type_: pa.DataType) -> bool:
+    """A list view, or a list or struct that holds what `_decoded` takes apart."""
+    if pa.types.is_list_view(type_) or pa.types.is_large_list_view(type_):
+        return True
+    if _is_list(type_):
+        inner = [type_.value_type]
+    elif pa.types.is_struct(type_):
+        inner = [field.type for field in type_]
+    else:
+        return False
+    return any(pa.types.is_dictionary(t) or _is_view(t) or _hides_encoding(t) for t in inner)
+
+
+def _is_view(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_string_view(type_) or pa.types.is_binary_view(type_))
+
+
+def _decoded_inside(array: Any) -> Any:
+    """The same for the children of a list or struct."""
+    if pa.types.is_struct(array.type):
+        children = [_decoded(child) for child in array.flatten()]
+        names = [field.name for field in array.type]
+        return pa.StructArray.from_arrays(children, names=names, mask=array.is_null())
+    # Arrow's own cast of a list view that holds a null gives offsets that lie.
+    lengths = pc.cast(pc.fill_null(pc.list_value_length(array), 0), pa.int64())
+    ends = pc.cumulative_sum(lengths)
+    offsets = pa.concat_arrays([pa.repeat(pa.scalar(0, pa.int64()), 1), ends])
+    values = _decoded(array.flatten())
+    return pa.LargeListArray.from_arrays(offsets, values, mask=array.is_null())
 
 
 def refuse_bad_values(batch: pa.RecordBatch, limits: Limits) -> None:

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from auditor.batch import BatchKind
 from auditor.model import FileRecord, Finding
-from auditor.readers.launch import Answer, Killed, Staged, parse_apart
+from auditor.readers.launch import Answer, Killed, Staged, TooLong, parse_apart
 from auditor.readers.limits import Limits
 from auditor.readers.receive import Received, changed_listing, receive, sums_digest
 from auditor.readers.record import BATCH_FILE, Ingest, fresh
@@ -43,6 +43,18 @@ def ingest(
     return _Run(sources, staging, limits or Limits(), broken == "set_aside", progress, kind).run()
 
 
+def _once(progress: Callable[[str], None]) -> Callable[[str], None]:
+    """Say nothing twice: a file that is read again, after another one broke, is no news."""
+    said: set[str] = set()
+
+    def say(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            progress(text)
+
+    return say
+
+
 class _Run:
     """One ingest; the parts of the record grow as it goes."""
 
@@ -60,7 +72,7 @@ class _Run:
         self._staging = staging
         self._limits = limits
         self._set_aside = set_aside
-        self._progress = progress
+        self._progress = progress and _once(progress)
         self._kind = kind
         self._refused: dict[int, tuple[str, str]] = {}
         self._received: tuple[Received, ...] = ()
@@ -75,7 +87,7 @@ class _Run:
         else:
             whole = self._receive()
         if not whole and (self._set_aside or not self._refused):
-            self._parse()
+            whole = self._parse()
         result = self._result(whole)
         result.save(self._staging)
         return result
@@ -94,7 +106,7 @@ class _Run:
             return (changed(listing, "the file came or went while the batch was read"),)
         return tuple(changed(one.name, one.message) for one in moved)
 
-    def _parse(self) -> None:
+    def _parse(self) -> tuple[Finding, ...]:
         """Run the child; where a file kills it and may be set aside, run it again without."""
         deadline = time.monotonic() + self._limits.seconds
         for _ in range(_RESTARTS):
@@ -104,10 +116,14 @@ class _Run:
                 self._refused[killed.index] = ("LIMIT", killed.message)
                 self._answer = Answer(sandbox=killed.sandbox)
                 if not self._set_aside:
-                    return
+                    return ()
+            except TooLong as error:  # which file is to blame, only the child could say
+                self._answer = Answer(sandbox=error.sandbox)
+                return (unusable("the batch", "LIMIT", str(error)),)
             else:
                 self._refused |= self._answer.refused
-                return
+                return ()
+        return ()
 
     def _parse_once(self, seconds: float) -> Answer:
         files = [

@@ -21,7 +21,12 @@ import pyarrow as pa
 from auditor.readers import sandbox
 from auditor.readers.limits import MIB, Limits, plain
 
-_LONGEST_LINE: Final = 256 * MIB
+#: Bytes of one line from the child. Honest ones are far shorter, even with thousands of files and
+#: columns; a child that was broken into must not fill the memory of its parent.
+_LONGEST_LINE: Final = 16 * MIB
+_LONGEST_TAIL: Final = 4096  # bytes of its log that are looked at
+#: What taking apart an answer raises that no honest child gives.
+_NONSENSE: Final = (LookupError, TypeError, ValueError, OverflowError, RecursionError)
 _PACKAGE: Final = str(Path(__file__).resolve().parents[2])
 _ENVIRONMENT: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # others reserve address space and meet the limit early
@@ -64,6 +69,16 @@ class Killed(Exception):
         self.sandbox = sandbox
 
 
+class TooLong(Exception):
+    """The child said more in one line than is read."""
+
+    def __init__(self, sandbox: str) -> None:
+        """Keep how well the child was confined."""
+        limit = f"{_LONGEST_LINE:,} bytes"
+        super().__init__(f"the description of its files and columns is longer than {limit}")
+        self.sandbox = sandbox
+
+
 def parse_apart(
     files: Sequence[Staged],
     output: int,
@@ -78,8 +93,9 @@ def parse_apart(
 
     Raises:
         Killed: the child met a limit or crashed on a file.
+        TooLong: the child said more than is read; nothing that it said is believed.
         OSError: the machine failed (no space).
-        RuntimeError: the child broke for a reason that is not the input's.
+        RuntimeError: the child broke for a reason that is not the input's, or spoke nonsense.
     """
     ours, theirs = socket.socketpair()
     job = {
@@ -164,10 +180,18 @@ class _Talk:
             try:
                 stdin.write(json.dumps(job).encode())
                 stdin.close()
-                while line := stdout.readline(_LONGEST_LINE):
-                    self._hear(json.loads(line))
+                while (line := stdout.readline(_LONGEST_LINE)).endswith(b"\n"):
+                    self._understand(line)
             except BrokenPipeError:
                 return  # it died; how it died says why
+        if len(line) >= _LONGEST_LINE:
+            raise TooLong(self._level)
+
+    def _understand(self, line: bytes) -> None:
+        try:
+            self._hear(json.loads(line))
+        except _NONSENSE as error:
+            raise RuntimeError("the parsing process said what no reader says") from error
 
     def _hear(self, event: Mapping[str, Any]) -> None:
         kind = event["event"]
@@ -175,8 +199,9 @@ class _Talk:
             self._send(int(event["index"]))
         elif kind == "file":
             self._current = int(event["index"])
+            verb = "looking into" if event["step"] == "survey" else "reading"
             if self._progress is not None:
-                self._progress(f"reading {self._staged[self._current].name}")
+                self._progress(f"{verb} {self._staged[self._current].name}")
         elif kind == "sandbox":
             self._level = plain(str(event["level"]))
         elif kind == "answer":
@@ -197,18 +222,21 @@ class _Talk:
         if self._failure is not None:
             raise self._failure
         if code == 0 and self._answer is not None:
-            return self._believed(self._answer)
+            try:
+                return self._believed(self._answer)
+            except _NONSENSE as error:
+                raise RuntimeError("the parsing process gave an answer of no reader") from error
         reason = _reason(code, timed_out, limits)
         if reason and self._current is not None:
             raise Killed(self._current, reason, self._level)
-        log.seek(0)
-        tail = log.read().decode("utf-8", errors="replace").strip().splitlines()[-1:]
+        log.seek(max(0, log.seek(0, os.SEEK_END) - _LONGEST_TAIL))
+        tail = log.read(_LONGEST_TAIL).decode("utf-8", errors="replace").strip().splitlines()[-1:]
         raise RuntimeError(f"the parsing process ended with {code}: {plain(' '.join(tail), 300)}")
 
     def _believed(self, answer: Mapping[str, Any]) -> Answer:
         """The answer with types enforced: it was written by a process that read hostile bytes."""
         schema = answer["schema"]
-        return Answer(
+        said = Answer(
             schema=None
             if schema is None
             else pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(schema))),
@@ -222,6 +250,10 @@ class _Talk:
             },
             sandbox=self._level,
         )
+        named = {*said.rows, *said.formats, *said.notes, *said.refused}
+        if not named <= self._staged.keys() or min(said.rows.values(), default=0) < 0:
+            raise ValueError("files that were not sent, or less than no rows")
+        return said
 
 
 def _reason(code: int, timed_out: bool, limits: Limits) -> str:

@@ -103,10 +103,9 @@ def _write(table: pa.Table, path: Path, limits: Limits) -> None:
         raise Refused("LIMIT", f"{table.num_rows:,} rows, more than {limits.rows:,}")
     fields = [(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in schema]
     schema = pa.schema(fields)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        writer = Normalised(file, schema)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file, Normalised(file, schema) as writer:
         for batch in table.to_batches(max_chunksize=131_072):
             whole = as_schema(batch, schema)
             refuse_bad_values(whole, limits)
             writer.add(whole)
-        writer.close()

@@ -25,6 +25,10 @@ from auditor.readers.write import Normalised
 _DAMAGED: Final = (pa.ArrowException, OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError)
 
 
+#: What is done with each file, in order: find names and types, then read the rows.
+STEPS: Final = ("survey", "read")
+
+
 @dataclass(slots=True)
 class Parsed:
     """What came out: per file (by index) the rows, format, notes and refusals."""
@@ -38,9 +42,11 @@ class Parsed:
 
 
 class Parser:
-    """Parses one batch. `begin(index)` is told which file is next."""
+    """Parses one batch. `begin(index, step)` is told which file is next; step is of `STEPS`."""
 
-    def __init__(self, items: Sequence[Item], limits: Limits, begin: Callable[[int], None]) -> None:
+    def __init__(
+        self, items: Sequence[Item], limits: Limits, begin: Callable[[int, str], None]
+    ) -> None:
         """Nothing is read yet."""
         self._items = items
         self._limits = limits
@@ -68,7 +74,7 @@ class Parser:
     def _survey_all(self) -> None:
         budget = Budget(self._limits)
         for item in self._items:
-            self._begin(item.index)
+            self._begin(item.index, "survey")
             budget.begin(item.size)
             with self._refusing(item.index):
                 self._found[item.index] = look(item, self._limits, budget)
@@ -98,17 +104,18 @@ class Parser:
 
     def _write(self, output: BinaryIO, schema: pa.Schema) -> bool:
         """True where a file turned out to be broken."""
-        budget, writer = Budget(self._limits), Normalised(output, schema)
-        for item in self._usable:
-            self._begin(item.index)
-            with self._refusing(item.index):
-                before = budget.rows
-                for batch in self._rows(item, schema, budget):
-                    writer.add(batch)
-                self._result.rows[item.index] = budget.rows - before
-            if item.index in self._result.refused:
-                return True
-        writer.close()
+        budget = Budget(self._limits)
+        with Normalised(output, schema) as writer:
+            for item in self._usable:
+                self._begin(item.index, "read")
+                with self._refusing(item.index):
+                    before = budget.rows
+                    for batch in self._rows(item, schema, budget):
+                        writer.add(batch)
+                    self._result.rows[item.index] = budget.rows - before
+                if item.index in self._result.refused:
+                    writer.abandon()
+                    return True
         self._result.decoded = budget.decoded
         return False
 
@@ -116,7 +123,7 @@ class Parser:
         """Read every file once without writing, so that a batch of broken files ends soon."""
         budget = Budget(self._limits)
         for item in self._usable:
-            self._begin(item.index)
+            self._begin(item.index, "read")
             with self._refusing(item.index):
                 for _ in self._rows(item, schema, budget):
                     pass

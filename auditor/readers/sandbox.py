@@ -156,7 +156,11 @@ def _load(job: Mapping[str, Any], channel: Channel) -> Any:
         Item(index, name, size, lambda index=index: channel.ask(index))  # type: ignore[misc]
         for index, name, size in job["items"]
     ]
-    return Parser(items, Limits(**job["limits"]), lambda index: channel.tell("file", index=index))
+
+    def begin(index: int, step: str) -> None:
+        channel.tell("file", index=index, step=step)
+
+    return Parser(items, Limits(**job["limits"]), begin)
 
 
 def image(parsed: Parsed) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +30,7 @@ class Normalised:
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
         self._bytes = 0
+        self._abandoned = False
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take a batch of any length."""
@@ -43,10 +44,27 @@ class Normalised:
             if self._rows == CHUNK_ROWS or self._bytes > _GROUP_BYTES:
                 self._flush()
 
-    def close(self) -> None:
-        """Write what is left and the footer."""
-        self._flush()
-        self._writer.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Finish the file; after an exception only let go of it."""
+        if kind is None and not self._abandoned:
+            self._flush()
+            self._writer.close()
+        else:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """End without the rows that wait: nobody will read this file.
+
+        An open writer would write its footer when it is collected, into whatever follows here.
+        """
+        self._waiting, self._abandoned = [], True
+        try:
+            self._writer.close()
+        except (OSError, pa.ArrowException):
+            return  # no space, or no file any more: what is reported is why it was abandoned
 
     def _flush(self) -> None:
         if self._rows:

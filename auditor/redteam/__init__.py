@@ -7,9 +7,11 @@ from types import MappingProxyType
 from typing import Final
 
 from auditor.redteam import backdoor, copies, label_flip, near_copies, out_of_range
+from auditor.redteam.campaign import Campaign
 from auditor.redteam.planting import Attack, Planted
+from auditor.redteam.variants import CAMPAIGNS, OMISSIONS, VARIANTS
 
-#: Every attack by its name in `auditor.model.ATTACKS`, in the order of the demo.
+#: The attacks of the demo by their names in `auditor.model.ATTACKS`, in its order.
 ATTACKS_BY_NAME: Final[Mapping[str, Attack]] = MappingProxyType(
     {
         "label-flip": label_flip.plant,
@@ -21,4 +23,4 @@ ATTACKS_BY_NAME: Final[Mapping[str, Attack]] = MappingProxyType(
     }
 )
 
-__all__ = ["ATTACKS_BY_NAME", "Attack", "Planted"]
+__all__ = ["ATTACKS_BY_NAME", "CAMPAIGNS", "OMISSIONS", "VARIANTS", "Attack", "Campaign", "Planted"]

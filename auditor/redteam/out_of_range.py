@@ -16,7 +16,6 @@ from auditor.errors import Unavailable
 from auditor.redteam.planting import (
     Planted,
     added,
-    fit,
     known,
     need_rows,
     numeric_features,
@@ -24,6 +23,7 @@ from auditor.redteam.planting import (
     templates,
     weave,
 )
+from auditor.redteam.precision import fit
 
 #: How many columns are hit, and how many times the column's largest size the values have.
 COLUMNS: Final = 3

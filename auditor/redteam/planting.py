@@ -7,7 +7,7 @@ integers stay integers, ids go on as the batch's own do, rows come in order of t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -20,7 +20,6 @@ from auditor.batch import Roles
 from auditor.errors import Unavailable
 from auditor.model import ATTACKS
 
-_MAX_DECIMALS: Final = 6
 _TRAILING_NUMBER: Final = re.compile(r"^(.*?)([0-9]{1,18})$", re.DOTALL)
 _SECONDS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
@@ -87,12 +86,15 @@ def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
 
 
-def replace(table: pa.Table, column: str, values: object) -> pa.Table:
+def replace(table: pa.Table, column: str, values: Any) -> pa.Table:
     """The table with other values in one column; the column keeps its field and type."""
     at = table.schema.get_field_index(column)
     field = table.schema.field(at)
     inner = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    array = pa.array(values, inner, from_pandas=False)
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    given = isinstance(values, pa.Array)
+    array = values.cast(inner) if given else pa.array(values, inner, from_pandas=False)
     if pa.types.is_dictionary(field.type):
         array = array.dictionary_encode().cast(field.type)
     return table.set_column(at, field, array)
@@ -106,29 +108,6 @@ def numeric_features(table: pa.Table, roles: Roles) -> tuple[str, ...]:
         if (pa.types.is_integer(table[name].type) or pa.types.is_floating(table[name].type))
         and table[name].null_count < table.num_rows
     )
-
-
-def decimals(values: pa.ChunkedArray) -> int | None:
-    """The decimals a float column is written with; 0 for integers, None where there are more."""
-    if not pa.types.is_floating(values.type):
-        return 0
-    found = values.drop_null().to_numpy().astype(np.float64)
-    found = found[np.isfinite(found)]
-    wide = 1e-9 if values.type == pa.float64() else 1e-6
-    for places in range(_MAX_DECIMALS + 1):
-        if np.allclose(np.round(found, places), found, rtol=wide, atol=0):
-            return places
-    return None
-
-
-def fit(values: npt.NDArray[np.float64], like: pa.ChunkedArray) -> list[Any]:
-    """Numbers rounded to the precision of a column, as Python values of its kind."""
-    places = decimals(like)
-    rounded = values if places is None else np.round(values, places)
-    if pa.types.is_integer(like.type):
-        bounds = np.iinfo(like.type.to_pandas_dtype())
-        return [min(max(int(value), int(bounds.min)), int(bounds.max)) for value in rounded]
-    return [float(value) for value in rounded]
 
 
 def classes(table: pa.Table, roles: Roles, trusted: pa.Table | None, attack: str) -> list[Any]:
@@ -149,7 +128,7 @@ def other_classes(labels: list[Any], all_classes: list[Any], rng: np.random.Gene
     return [_draw([c for c in all_classes if c != label], rng) for label in labels]
 
 
-def _draw(choices: list[Any], rng: np.random.Generator) -> Any:
+def _draw(choices: Sequence[Any], rng: np.random.Generator) -> Any:
     return choices[int(rng.integers(len(choices)))]
 
 
@@ -162,14 +141,22 @@ def templates(
 
 
 def added(
-    table: pa.Table, roles: Roles, source: npt.NDArray[np.int64], rng: np.random.Generator
+    table: pa.Table,
+    roles: Roles,
+    source: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+    senders: Sequence[Any] | None = None,
 ) -> pa.Table:
-    """New rows that start as copies of `source`: fresh ids, a later time, three contributors."""
+    """New rows that start as copies of `source`: fresh ids, a later time, other contributors.
+
+    Each row's contributor is drawn from `senders`; without them from three of the batch's.
+    """
     rows = table.take(pa.array(source))
     for column in roles.columns("id"):
         rows = replace(rows, column, fresh_ids(table[column], len(source)))
     if roles.contributor is not None:
-        senders = _senders(table[roles.contributor], rng)
+        if senders is None:
+            senders = _senders(table[roles.contributor], rng)
         if senders:
             rows = replace(rows, roles.contributor, [_draw(senders, rng) for _ in source])
     when = roles.first("timestamp")

@@ -34,6 +34,10 @@ class Journal(Protocol):
         """The entries of a run, in order."""
         ...
 
+    def names(self, digest: str) -> bool:
+        """Whether a verdict refers to this digest (hex sha256)."""
+        ...
+
     def append(
         self,
         event: str,
@@ -75,7 +79,7 @@ def recover_run(
         said = journal.find(run=layout.run)
         subject = next((entry.subject for entry in said if entry.subject), None)
         names = {entry.name for entry in said}
-        if _finish(stage, layout, names):
+        if _finish(stage, layout, names, journal):
             return Recovered(run=layout.run, outcome="finished", subject=subject)
         stage.discard()
         step("recover: cleared")
@@ -85,7 +89,7 @@ def recover_run(
         return Recovered(run=layout.run, outcome=outcome, subject=subject)
 
 
-def _finish(stage: RunStage, layout: Layout, names: set[str]) -> bool:
+def _finish(stage: RunStage, layout: Layout, names: set[str], journal: Journal) -> bool:
     """Make a decided run visible; False where there is nothing to finish."""
     if "verdict" not in names and "batch.held" not in names:
         return False
@@ -97,7 +101,7 @@ def _finish(stage: RunStage, layout: Layout, names: set[str]) -> bool:
         # A held run shows its evidence, never rows: those need a verdict.
         if plan is None or ("verdict" not in names and (plan.published or plan.quarantined)):
             return False
-        stage.make_visible()
+        stage.make_visible(journal.names)
     except AuditorError:
         # Somebody took staged files away. It is logged as lost; stopping here would stop every
         # later run as well.

@@ -68,13 +68,13 @@ class Workspace:
         layout = self._layout(run)
         if layout.folder.exists():
             raise ConfigError(f"{layout.folder}: there is a run of this id already; start another")
-        self.runs.mkdir(parents=True, exist_ok=True)
+        self.runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         layout.lock.parent.mkdir(mode=0o700, exist_ok=True)
         stage = RunStage(layout, lock_new(layout.lock), step)
         try:
             step("begin: marked")
             layout.stage.mkdir(mode=0o700)
-            layout.evidence.mkdir()
+            layout.evidence.mkdir(mode=0o700)
             layout.scratch.mkdir(mode=0o700)
             step("begin: folders")
         except BaseException:

@@ -22,7 +22,7 @@ from typing import Final, Self
 from auditor.errors import AuditorError
 from auditor.workspace.durable import fsync_folder, fsync_tree, move, remove_tree, write_durably
 from auditor.workspace.layout import DAMAGED, Layout
-from auditor.workspace.place import place_published, place_quarantined
+from auditor.workspace.place import Named, place_published, place_quarantined
 
 #: Told the name of each step once it is done; progress is shown, and crashes tested, with it.
 Step = Callable[[str], None]
@@ -49,6 +49,11 @@ class Visible:
     notes: tuple[str, ...] = ()
 
 
+def _anything(_: str) -> bool:
+    """The ledger that nobody asks."""
+    return True
+
+
 class RunStage:
     """The private folders of one run. Its process holds the run's mark locked until `close`.
 
@@ -70,7 +75,10 @@ class RunStage:
 
     @property
     def evidence(self) -> Path:
-        """The folder that becomes `runs/<run>`: reports, findings, attestation; no rows."""
+        """The folder (0700) that becomes `runs/<run>`: reports, findings, attestation.
+
+        It holds values of suspicious rows and their ids, so `seal` makes all of it private.
+        """
         return self._layout.evidence
 
     @property
@@ -97,6 +105,8 @@ class RunStage:
         self._refuse_mismatch("published", published, self._layout.published)
         self._refuse_mismatch("quarantined", quarantined, self._layout.quarantined)
         _make_read_only(self._layout.published)
+        _make_private(self.evidence)
+        _make_private(self._layout.quarantined)
         self._step("seal: read-only")
         for folder in (self.evidence, self._layout.published, self._layout.quarantined):
             if folder.exists():
@@ -117,11 +127,13 @@ class RunStage:
             raise AuditorError(f"{self._layout.plan}: not a commit plan: {error}") from error
         return _plan(said, self._layout)
 
-    def make_visible(self) -> Visible:
+    def make_visible(self, named: Named = _anything) -> Visible:
         """Rename everything into place; the ledger must have the verdict by now.
 
-        May be called again after a crash at any instant. Raises `AuditorError` for a run that
-        was not sealed and OSError where a rename fails; then nothing staged is lost.
+        `named` tells whether a verdict in the ledger names an attestation by its digest: one that
+        was published before stays only then. May be called again after a crash at any instant.
+        Raises `AuditorError` for a run that was not sealed and OSError where a rename fails; then
+        nothing staged is lost.
         """
         layout, plan = self._layout, self.plan()
         if plan is None:
@@ -135,7 +147,7 @@ class RunStage:
         self._step("visible: quarantine")
         if published:
             aside = layout.publish_to / DAMAGED / f"{published.name}-{self.run}"
-            notes = place_published(layout.published, published, aside)
+            notes = place_published(layout.published, published, aside, named)
         self._step("visible: published")
         if layout.evidence.exists():
             move(layout.evidence, layout.folder)
@@ -222,6 +234,15 @@ def _make_read_only(folder: Path) -> None:
             raise ValueError(f"{path}: a link cannot be published")
         if path.is_file():
             path.chmod(0o444)
+
+
+def _make_private(folder: Path) -> None:
+    """For the owner only, whatever the umask: reports and tables show cells of rows."""
+    if not folder.exists():
+        return
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def _plan(said: object, layout: Layout) -> Plan:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from auditor.errors import BatchError, ConfigError
-from auditor.manifests import SUFFIX, manifest_beside, roll_beside
+from auditor.manifests import MOST_BYTES, SUFFIX, manifest_beside, roll_beside
 from auditor.provenance import dsse
 from auditor.provenance.manifest import Manifest, parse
 from auditor.provenance.refused import Refused
-from auditor.readers import Limits, Source, resolve
+from auditor.readers import Limits, Source, open_plain, read_plain, resolve
 from auditor.readers.limits import plain
 from auditor.readers.receive import Received, sums_digest
 
@@ -33,8 +33,6 @@ _SIDECARS: Final = (SUFFIX, ".contributors.json")
 _LONGEST: Final = 200
 #: Entries listed beyond twice the allowed files: folders and hidden files are no files to read.
 _SPARE: Final = 1000
-_MANIFEST_BYTES: Final = 16 * 1024 * 1024
-_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -220,8 +218,8 @@ def delivery(listed: Listing, limits: Limits, *, digest: str = "") -> Delivery:
     return Delivery(
         name=listed.name,
         digest=digest or content_digest(sources, limits),
-        manifest=_hashed(manifest, _MANIFEST_BYTES)[0] if manifest else "",
-        roll=_hashed(roll_beside(manifest), _MANIFEST_BYTES)[0] if manifest else "",
+        manifest=_hashed(manifest, MOST_BYTES)[0] if manifest else "",
+        roll=_hashed(roll_beside(manifest), MOST_BYTES)[0] if manifest else "",
         odd=listed.odd,
     )
 
@@ -243,14 +241,12 @@ def content_digest(sources: tuple[Source, ...], limits: Limits) -> str:
 def _hashed(path: Path, most: int) -> tuple[str, int]:
     """Hex sha256 and size of a plain file of at most `most` bytes, else an empty string and 0."""
     try:
-        descriptor = os.open(path, _FILE)
+        opened = open_plain(path)
     except OSError:  # gone, a link, no permission: ingest will say so
         return "", 0
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
-            return "", 0
-        return hashlib.file_digest(file, "sha256").hexdigest(), status.st_size
+    with opened as file:
+        size = os.fstat(file.fileno()).st_size
+        return (hashlib.file_digest(file, "sha256").hexdigest(), size) if size <= most else ("", 0)
 
 
 def matches_manifest(listed: Listing, limits: Limits) -> bool:
@@ -261,7 +257,7 @@ def matches_manifest(listed: Listing, limits: Limits) -> bool:
     try:
         sources = sources_of(listed, limits)
         beside = manifest_beside(sources)
-        declared = _declared(_read(beside)) if beside else None
+        declared = _declared(read_plain(beside, MOST_BYTES)) if beside else None
     except (BatchError, Refused, OSError):
         return False
     names = {source.name for source in sources if not source.skipped}
@@ -282,8 +278,3 @@ def _size(path: Path) -> int:
         return path.lstat().st_size
     except OSError:  # went away: not complete
         return -1
-
-
-def _read(path: Path) -> bytes:
-    with os.fdopen(os.open(path, _FILE), "rb") as file:
-        return file.read(_MANIFEST_BYTES + 1)

@@ -197,6 +197,7 @@ def test_other_formats_are_published_as_parquet_with_the_same_values(site: Any, 
 
 
 def test_hive_folders_keep_their_names_and_their_column(site: Any) -> None:
+    site.configure(roles={**site.settings["roles"], "ignored": ["day"]})
     site.write("in/day=2024-01-01/a.parquet", site.rows(150, 5))
     site.write("in/day=2024-01-02/b.parquet", site.copies(site.rows(150, 6), 30))
     done = site.call("gate", "in")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,7 +145,8 @@ def test_the_same_files_again_keep_the_first(tmp_path: Path) -> None:
     space = workspace(tmp_path)
     publish(space, RUN)
     again = publish(space, OTHER_RUN)
-    assert again.notes == (f"{DIGEST} was published before; its files were kept",)
+    (note,) = again.notes
+    assert note.startswith(f"{DIGEST} was published before; its files were kept, and so was its ")
     kept = tmp_path / "published" / DIGEST
     assert (kept / "attestation.dsse.json").read_text() == f"attested {RUN}"
     assert (tmp_path / "quarantine" / SET / "rows.parquet").read_text() == f"bad {RUN}"
@@ -158,6 +160,44 @@ def test_an_attestation_is_added_to_files_that_had_none(tmp_path: Path) -> None:
     publish(space, OTHER_RUN)
     attestation = tmp_path / "published" / DIGEST / "attestation.dsse.json"
     assert attestation.read_text() == f"attested {OTHER_RUN}"
+
+
+def test_an_attestation_that_no_verdict_named_is_replaced(tmp_path: Path) -> None:
+    space, asked = workspace(tmp_path), []
+
+    def named(digest: str) -> bool:
+        asked.append(digest)
+        return False
+
+    publish(space, RUN)
+    with space.begin(OTHER_RUN) as stage:
+        fill(stage)
+        stage.seal(published=DIGEST, quarantined=SET)
+        again = stage.make_visible(named)
+    attestation = tmp_path / "published" / DIGEST / "attestation.dsse.json"
+    assert asked == [hashlib.sha256(f"attested {RUN}".encode()).hexdigest()]
+    assert attestation.read_text() == f"attested {OTHER_RUN}"
+    assert "its attestation was replaced: no verdict in the ledger names it" in again.notes[0]
+
+
+def test_evidence_is_private_and_published_files_are_not(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with workspace(tmp_path).begin(RUN) as stage:
+            fill(stage)
+            (stage.evidence / "more").mkdir()
+            (stage.evidence / "more" / "findings.parquet").write_text("cells")
+            stage.seal(published=DIGEST, quarantined=SET)
+            stage.make_visible()
+    finally:
+        os.umask(before)
+    for root in ("runs", "quarantine"):
+        for path in (tmp_path / root, *(tmp_path / root).rglob("*")):
+            wanted = 0o700 if path.is_dir() else 0o600
+            assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+    folder = tmp_path / "published" / DIGEST
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o777, "as the umask says"
+    assert stat.S_IMODE((folder / "year=2026" / "part-0.parquet").stat().st_mode) == 0o444
 
 
 @pytest.mark.parametrize("change", ["edit", "add", "remove", "link"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from jsonschema import Draft202012Validator
@@ -194,6 +195,7 @@ def test_quarantine(gated: Any) -> None:
     assert f"27 more; `auditor quarantine export {run} -o FILE`" in done.out
     for name in ("rows.parquet", "rows.csv"):
         assert gated.call("quarantine", "export", run, "-o", name).out == f"{name}\n"
+        assert (gated.root / name).stat().st_mode & 0o777 == 0o600, "rows that nobody released"
     assert pq.read_table(gated.root / "rows.parquet").num_rows == 30
     assert len((gated.root / "rows.csv").read_text().splitlines()) == 31
     done = gated.call("quarantine", "export", run, "-o", "rows.xlsx")
@@ -255,6 +257,39 @@ def test_baseline(gated: Any) -> None:
     done = gated.call("baseline", "build", "trusted.parquet", "-o", "baseline")
     assert done.code == 2
     assert "baselines are immutable, name another folder" in done.err
+
+
+def test_show_takes_the_baseline_of_the_settings(gated: Any) -> None:
+    done = gated.call("baseline", "show")
+    assert done.code == 0, done.err
+    assert f"in {gated.root / 'baseline'}\n" in done.out
+    assert "not calibrated, switched off: AUD-L001, AUD-F001" in done.out
+    gated.configure(baseline="nowhere")
+    done = gated.call("baseline", "show")
+    assert done.code == 2
+    assert "nowhere/baseline.json: no such file" in done.err
+
+
+def test_diff_names_drift_labels_and_rates(gated: Any) -> None:
+    rows = gated.rows(400, 9)
+    far = pa.array(rows["x"].to_numpy() + 50)
+    rows = rows.set_column(1, "x", far).append_column("extra\x1b", pa.array([1] * 400))
+    gated.write("other.parquet", rows)
+    built = gated.call("baseline", "build", "other.parquet", "-o", "other", "-q")
+    assert built.code == 0, built.err
+    done = gated.call("baseline", "diff", "baseline", "other")
+    table = [line.split() for line in done.out.splitlines()]
+    assert next(line for line in table if line[:1] == ["x"])[1] == "same"
+    for title in (["columns"], ["label", "shares"], ["on", "clean", "batches"]):
+        assert title in table
+    as_json = gated.call("baseline", "diff", "baseline", "other", "--json")
+    found = json.loads(as_json.out)
+    assert (found["old_rows"], found["new_rows"]) == (800, 400)
+    columns = {c["column"]: c for c in found["columns"]}
+    assert columns["x"]["psi"] > 1 > columns["y"]["psi"]
+    assert columns["id"]["psi"] is None
+    assert columns["extra\x1b"]["change"] == "added"
+    assert {c["label"] for c in found["labels"]} == {"up", "down"}
 
 
 @pytest.mark.slow

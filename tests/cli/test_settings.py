@@ -146,3 +146,21 @@ def test_an_output_that_cannot_be_written_takes_nothing_back(site: Any) -> None:
     assert "auditor report" in done.err
     assert len(site.visible("published")) == 1
     assert "verdict" in site.events()
+
+
+def test_a_role_that_no_rule_reads_is_carried_with_a_word(bare: Any) -> None:
+    bare.write("a.csv", CSV)
+    done = bare.call("audit", "a.csv", "--profile", "quick", "-q", "--role", "price_tag=x")
+    assert done.code == 0
+    assert "--role price_tag=x: no rule reads the role 'price_tag'" in done.err
+    assert ("price_tag", ["x"]) in [(r["role"], r["columns"]) for r in bare.report()["roles"]]
+    known = bare.call("audit", "a.csv", "--profile", "quick", "-q", "--role", "feature=x")
+    assert (known.code, known.err) == (0, "")
+
+
+@pytest.mark.parametrize("role", ["label", "bogus"])
+def test_a_role_of_a_column_that_is_not_there_is_refused(bare: Any, role: str) -> None:
+    bare.write("a.csv", CSV)
+    done = bare.call("audit", "a.csv", "--profile", "quick", "-q", "--role", f"{role}=lebal")
+    assert done.code == 2
+    assert f"roles.{role}: no column 'lebal'; did you mean 'label'?" in done.err

@@ -16,12 +16,15 @@ import pytest
 
 from auditor import calibration
 from auditor.baseline import Baseline
+from auditor.baseline_changes import changes
 from auditor.batch import Roles, TableBatch
 from auditor.calibration import Plan
 from auditor.context import Context
+from auditor.detectors import DETECTORS
 from auditor.detectors.known_rows import KnownRows
 from auditor.detectors.outliers import Options
 from auditor.errors import BaselineError
+from auditor.screening import judging
 
 KEY = bytes(range(32))
 NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
@@ -249,10 +252,13 @@ def test_measured_clean_batches_are_recorded() -> None:
 
 
 def test_a_baseline_does_not_differ_from_itself(baseline: Baseline) -> None:
-    assert calibration.difference(baseline, baseline) == []
+    found = changes(baseline, baseline)
+    assert (found.labels, found.roles, found.thresholds, found.clean) == ((), (), (), ())
+    assert {column.change for column in found.columns} == {"same"}
+    assert {column.psi for column in found.columns} == {0.0, None}
 
 
-def test_differences_are_told(baseline: Baseline) -> None:
+def test_columns_labels_and_roles_that_changed_are_told(baseline: Baseline) -> None:
     (part, other) = baseline.parts
     new = replace(
         baseline,
@@ -260,10 +266,82 @@ def test_differences_are_told(baseline: Baseline) -> None:
         schema=baseline.schema.append(pa.field("new", pa.int64())),
         roles=Roles({**ROLES.assigned, "feature": ("a",)}),
     )
-    told = "\n".join(calibration.difference(baseline, new))
-    assert "columns: 'new' was added" in told
-    assert "labels: '2' was added" in told
-    assert "rows: 150 -> 160" in told
-    assert "role feature" in told
-    back = "\n".join(calibration.difference(new, baseline))
-    assert "'new' was removed" in back
+    found = changes(baseline, new)
+    assert (found.old_rows, found.new_rows) == (150, 160)
+    assert [(c.column, c.change) for c in found.columns if c.change != "same"] == [("new", "added")]
+    shares = {label.label: (label.old, label.new) for label in found.labels}
+    assert shares["2"] == (None, 10 / 160)
+    assert shares["0"] == (baseline.labels["0"] / 150, baseline.labels["0"] / 160)
+    assert [(r.role, r.new) for r in found.roles] == [("feature", ("a",))]
+    back = changes(new, baseline)
+    assert [c.column for c in back.columns if c.change == "removed"] == ["new"]
+
+
+def test_drift_of_a_column_and_moved_thresholds_are_told(baseline: Baseline) -> None:
+    table = table_of()
+    far = pa.array([9.0] * 150)
+    found = changes(baseline, build(table.set_column(0, "a", far)))
+    psi = {column.column: column.psi for column in found.columns}
+    assert psi["a"] is not None
+    assert psi["a"] > 1
+    assert psi["b"] == 0.0
+    assert psi["t"] is None  # times are not compared
+    moved = {change.rule: change for change in found.thresholds}
+    assert 0 < moved["AUD-F001"].moved <= moved["AUD-F001"].numbers
+    assert moved["AUD-F001"].largest is not None
+    assert str(moved["AUD-F001"].where).startswith("folds.")
+
+
+def test_a_rule_without_thresholds_and_other_rates_are_told(baseline: Baseline) -> None:
+    clean = {**baseline.clean, "batches": 9}
+    new = replace(baseline, thresholds={"AUD-L001": {}, "AUD-X": {"q": [1]}}, clean=clean)
+    found = changes(replace(baseline, thresholds={"AUD-F001": {"q": [1, True]}}), new)
+    told = {t.rule: (t.change, t.numbers) for t in found.thresholds}
+    assert told == {
+        "AUD-F001": ("removed", 1), "AUD-L001": ("added", 0), "AUD-X": ("added", 1),
+    }  # fmt: skip
+    assert [(c.name, c.old, c.new) for c in found.clean] == [("batches", 0, 9)]
+
+
+# --- what stands in the header -------------------------------------------------------------
+
+
+def test_no_id_text_time_or_name_stands_in_the_header(tmp_path: Path) -> None:
+    rows = 150
+    table = table_of(rows).append_column("key", pa.array([f"key-{i}" for i in range(rows)]))
+    table = table.append_column("said", pa.array([f"a text of row {i}" for i in range(rows)]))
+    table = table.append_column("who", pa.array([f"who-{i % 5}" for i in range(rows)]))
+    table = table.append_column("token", pa.array([f"token-{i}" for i in range(rows)]))
+    table = table.append_column("shop", pa.array([f"shop-{i % 3}" for i in range(rows)]))
+    table = table.append_column("part", pa.array([f"part-{i % 2}" for i in range(rows)]))
+    roles = Roles(
+        {
+            **ROLES.assigned, "id": ("key",), "text": ("said",), "contributor": ("who",),
+            "ignored": ("token", "shop"), "slice": ("part",),
+        }
+    )  # fmt: skip
+    built = calibration.build(TableBatch(table, roles), plan())
+    assert sorted(built.edges) == ["a", "b", "flag", "part", "shop", "y"]
+    calibration.write(built, tmp_path / "b")
+    header = (tmp_path / "b" / "baseline.json").read_text()
+    for secret in ("key-1", "a text of row", "who-1", "token-1"):
+        assert secret not in header
+    assert "shop-1" in header
+
+
+def test_rules_that_are_switched_off_are_not_calibrated(tmp_path: Path) -> None:
+    told: list[str] = []
+    on = tuple(d for d in DETECTORS if d.rule.id != "AUD-F001")
+    built = calibration.build(TableBatch(table_of(), ROLES), plan(detectors=on), told.append)
+    assert "AUD-F001" not in built.thresholds
+    assert built.switched_off == ("AUD-F001",)
+    assert not [line for line in told if "AUD-F001" in line]
+    back = calibration.read(calibration.write(built, tmp_path / "b"))
+    assert (back.digest, back.switched_off) == (built.digest, ("AUD-F001",))
+    # Switched on later it has nothing to judge by: required, so that the gate holds.
+    assert "AUD-F001" in set(judging(back))
+
+
+def test_a_header_of_before_keeps_its_digest(baseline: Baseline, folder: Path) -> None:
+    assert baseline.switched_off == ()
+    assert "switched_off" not in json.loads((folder / "baseline.json").read_text())

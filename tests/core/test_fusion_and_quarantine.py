@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -106,3 +107,23 @@ def test_the_digest_of_many_rows_does_not_depend_on_its_blocks() -> None:
 
 def test_the_digest_names_the_batch() -> None:
     assert set_digest("one", np.array([1])) != set_digest("two", np.array([1]))
+
+
+def test_fusing_many_rules_keeps_no_copy_of_all_scores() -> None:
+    """Ten million rows: three best scores a row and what one rule adds, whatever the rules."""
+    rows = 100_000
+    rng = np.random.default_rng(0)
+    tails = [rng.random(rows) for _ in range(6)]
+    outcomes = [
+        Outcome(rule=f"r{i}", ranking=ranking_table(np.arange(rows), tail))
+        for i, tail in enumerate(tails)
+    ]
+    tracemalloc.start()
+    try:
+        fused = fuse(outcomes, rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 9 * 8 * rows
+    best = np.sort(-np.log10(np.maximum(tails, 1e-6)) / 6, axis=0)[::-1][:3]
+    assert np.allclose(fused, np.array([1.0, 0.5, 0.25]) @ best / 1.75)

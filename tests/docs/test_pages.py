@@ -19,13 +19,15 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 UNSEEN = {
     "backdoor": "backdoors and triggers",
     "clean-label": "clean-label attacks",
-    "near-copy": "near-copies",
     "boundary-flip": "flips near the decision boundary",
-    "concentrated": "a few strong points inside the normal range",
     "regression": "pushed regression targets",
-    "bias": "a changed label rate in one group",
     "low-and-slow": "a little poison in each of many batches",
-    "omission": "rows left out",
+    "reputation-farming": "good rows first and poison later",
+    "baseline-poisoning": "a poisoned baseline",
+    "collision": "rows moved toward a target",
+    "gate-evasion": "triggers spread to evade the gate",
+    "framing": "framing of honest contributors",
+    "denial": "junk that gets a batch refused",
     "replay": "a signed batch sent a second time",
 }
 

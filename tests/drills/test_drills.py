@@ -11,6 +11,7 @@ import pytest
 from auditor.batch import Roles
 from auditor.detectors import DETECTORS
 from auditor.detectors.conflicting_labels import ConflictingLabels
+from auditor.detectors.contributors import Contributors
 from auditor.detectors.exact_duplicates import ExactDuplicates
 from auditor.detectors.known_rows import KnownRows
 from auditor.detectors.label_consistency import LabelConsistency
@@ -94,15 +95,44 @@ def test_rows_that_several_contributors_send_are_noted(
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_flipped_labels_are_set_aside(plant: Callable, drill: Callable, seed: int) -> None:
+def test_contributors_who_flip_labels_are_named(
+    plant: Callable, drill: Callable, seed: int
+) -> None:
     planted = plant("label-flip", 120, seed)
-    found = drill(LabelConsistency, planted.table)
+    found = drill(Contributors, planted.table)
     assert found.found(planted.mask, Effect.QUARANTINE) >= 0.9
-    # Alone, without the share limit that sets the two contributors aside, it names most of them:
-    # a label moved to the next price band lies near the boundary, where nobody can tell.
+    # Alone, without the share limit that sets the two contributors aside.
     rows = set(np.flatnonzero(planted.mask).tolist())
+    senders = planted.table["contributor"].to_pylist()
     assert len(rows & found.own) >= 0.75 * len(rows)
-    assert len(found.own) <= 2 * len(rows)
+    assert {senders[row] for row in found.own} == {senders[row] for row in rows}
+
+
+def test_many_new_names_with_one_row_each_are_one_sender(
+    clean_twin: pa.Table, drill: Callable
+) -> None:
+    other = {"low": "top", "medium": "top", "high": "low", "top": "low"}
+    rows = clean_twin.take(pa.array(np.arange(40) * 7))
+    place = rows.schema.get_field_index("price_band")
+    labels = [other[v] for v in rows["price_band"].to_pylist()]
+    table, mask = appended(
+        clean_twin,
+        rows.set_column(place, "price_band", pa.array(labels)),
+        [f"sybil-{i}" for i in range(40)],
+    )
+    found = drill(Contributors, table)
+    assert found.found(mask, Effect.QUARANTINE) >= 0.9
+    assert len(found.own - set(np.flatnonzero(mask).tolist())) <= 4
+
+
+def test_labels_flipped_by_everybody_are_set_aside(clean_twin: pa.Table, drill: Callable) -> None:
+    labels = clean_twin["price_band"].to_pylist()
+    mask = np.zeros(len(labels), dtype=bool)
+    mask[[i for i, label in enumerate(labels) if label == "low"][::3]] = True
+    flipped = ["top" if bad else label for label, bad in zip(labels, mask, strict=True)]
+    place = clean_twin.schema.get_field_index("price_band")
+    table = clean_twin.set_column(place, "price_band", pa.array(flipped))
+    assert drill(LabelConsistency, table).found(mask, Effect.QUARANTINE) >= 0.75
 
 
 @pytest.mark.parametrize("seed", SEEDS)

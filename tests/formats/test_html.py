@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.formats import html
+from auditor.formats import html, wording
 from auditor.model import Charts, Report, Verdict
 
 ORDER = (
@@ -90,6 +90,16 @@ def test_what_was_not_looked_for_is_named_with_its_meaning(report: Report) -> No
     assert "Not looked for: 5 attacks" in part
     assert "a rare combination of values paired with the attacker&#x27;s label" in part
     assert "0.06 % of rows" in part
+
+
+def test_what_could_not_be_judged_is_no_longer_said_to_be_covered(report: Report) -> None:
+    covered = len(wording.covered(report))
+    assert f"Looked for: {covered} attacks" in html.render(report)
+    page = html.render(replace(report, not_judged=("label-flip",)))
+    part = page[page.index('id="missed"') : page.index('id="findings"')]
+    assert "Looked for, but not judged without a baseline: 1 attack<" in part
+    assert f"Looked for: {covered - 1} attacks" in part
+    assert part.count("labels changed at random") == 1
 
 
 def test_a_row_stands_above_its_neighbours_and_what_differs_is_marked(report: Report) -> None:

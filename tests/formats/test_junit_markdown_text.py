@@ -130,3 +130,12 @@ def test_markdown_text_and_junit_stay_small(enormous: Callable[[str], Report], c
     assert sizes[0] <= markdown.LARGEST
     assert sizes[1] <= 100_000
     assert sizes[2] <= 5_000_000
+
+
+@pytest.mark.parametrize("render", [text.render, markdown.render])
+def test_what_could_not_be_judged_is_told_apart(
+    report: Report, render: Callable[[Report], str]
+) -> None:
+    said = "Looked for, but not judged without a baseline: label-flip, injection"
+    assert said not in render(report)
+    assert said in render(replace(report, not_judged=("label-flip", "injection")))

@@ -50,6 +50,16 @@ def test_nothing_is_made_before_the_first_append(ledger: Ledger) -> None:
     assert not ledger.path.parent.exists()
 
 
+def test_only_a_verdict_names_an_attestation(ledger: Ledger) -> None:
+    assert not ledger.names(OTHER), "no ledger yet"
+    ledger.append("batch.held", at=NOON, via="gate", subject=BATCH, refs=[OTHER], run=RUN)
+    ledger.append("verdict", at=NOON, via="gate", subject=OTHER, run=RUN)
+    assert not ledger.names(OTHER), "held, and the subject of a verdict, but named by none"
+    ledger.append("verdict", at=NOON, via="gate", subject=BATCH, refs=[BATCH, OTHER], run=RUN)
+    assert ledger.names(OTHER)
+    assert not ledger.names(OTHER[:-1])
+
+
 def test_entries_come_back_in_order_with_their_leaves(ledger: Ledger) -> None:
     assert ledger.append("batch.received", at=NOON, via="gate", subject=BATCH, run=RUN) == 0
     assert ledger.append("batch.screening", at=NOON, via="gate", subject=BATCH, run=RUN) == 1

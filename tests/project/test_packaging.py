@@ -76,10 +76,27 @@ def test_the_image_takes_in_everything_it_copies() -> None:
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     needed = {
         project["project"]["readme"], "LICENSE", "NOTICE", "pyproject.toml", "requirements.lock",
-        ".ci/lock_subset.py", *wheel["force-include"],
+        ".ci/lock_subset.py", *(one.split("/")[0] for one in wheel["force-include"]),
         *(one.split("/")[0] for one in wheel["packages"]),
     }  # fmt: skip
     assert needed <= admitted
+
+
+@pytest.mark.parametrize("secret", ["**/.auditor/", "**/.env", "**/*.key", "**/*.pem"])
+def test_the_image_takes_in_no_key_that_lies_in_an_admitted_folder(secret: str) -> None:
+    """The last line that fits decides: what is left out again has to follow what is admitted."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    last_admitted = max(n for n, line in enumerate(lines) if line.startswith("!"))
+    assert secret in lines[last_admitted:]
+
+
+def test_the_wheel_names_all_sample_data_that_the_product_reads() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    names = {"trusted.parquet", "incoming", "auditor.yaml", "LICENSE.plotnine"}
+    assert {f"sample_data/{name}" for name in names} <= included.keys()
+    assert all((ROOT / one).exists() for one in included)
+    assert all(where == f"auditor/_samples/{one}" for one, where in included.items())
 
 
 def test_make_without_a_target_lists_them() -> None:
@@ -150,3 +167,25 @@ def test_the_wheel_carries_samples_suites_flows_and_types(tmp_path: Path) -> Non
     with tarfile.open(source) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     assert {"requirements.lock", "Makefile", "LICENSE", "sample_data/trusted.parquet"} <= inside
+
+
+@pytest.mark.slow
+def test_the_wheel_leaves_out_what_a_run_left_in_the_sample_data(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("auditor", "flows", "sample_data", "expectations"):
+        ignored = shutil.ignore_patterns("__pycache__", ".auditor", "*.key")
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, source)
+    (source / "sample_data" / ".auditor").mkdir()
+    for left in (".auditor/site.key", "signer.key"):
+        (source / "sample_data" / left).write_bytes(b"secret")
+    said = run(
+        sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, source
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    assert "auditor/_samples/sample_data/trusted.parquet" in held
+    assert not {one for one in held if one.endswith(".key")}

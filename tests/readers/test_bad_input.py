@@ -322,11 +322,28 @@ def test_what_happens_after_the_copy_has_no_effect(
     parquet(folder / "a.parquet", a=[1])
 
     def progress(message: str) -> None:
-        if message == "reading a.parquet":  # the child is about to parse
+        if message == "looking into a.parquet":  # the child is about to parse
             parquet(folder / "a.parquet", a=[666])
 
     result = ingest(resolve([str(folder)]), staging=tmp_path / "s", progress=progress)
     assert table(result)["a"].to_pylist() == [1]
+
+
+def test_each_file_is_named_once_a_step(tmp_path: Path, folder: Path) -> None:
+    """Also where a file breaks half-way and the others are read again without it."""
+    for name in ("a", "c"):
+        parquet(folder / f"{name}.parquet", a=[1])
+    (folder / "b.csv").write_bytes(b"a\n1\n" + b"2\n" * 2_000_000 + b'"never closed\n')
+    said: list[str] = []
+    sources = resolve([str(folder)])
+    result = ingest(sources, staging=tmp_path / "s", progress=said.append, broken="set_aside")
+    assert [record.refused for record in result.files] == [None, "FILE_FORMAT", None]
+    assert said[:3] == ["receiving a.parquet", "receiving b.csv", "receiving c.parquet"]
+    assert [s for s in said if s.startswith("looking into")] == [
+        "looking into a.parquet", "looking into b.csv", "looking into c.parquet",
+    ]  # fmt: skip
+    assert [s for s in said if s.endswith("a.parquet")][2:] == ["reading a.parquet"]
+    assert len(said) == len(set(said))
 
 
 def test_messages_carry_no_control_characters(folder: Path, read: Read, refusal: Refusal) -> None:

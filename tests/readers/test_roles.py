@@ -8,7 +8,7 @@ import pytest
 
 from auditor.batch import KNOWN_ROLES, Roles, TableBatch
 from auditor.errors import ConfigError
-from auditor.roles import describe, infer_roles
+from auditor.roles import Trusted, describe, infer_roles
 
 ROWS = 400
 RANDOM = np.random.default_rng(0)
@@ -141,3 +141,45 @@ def test_the_y_of_three_coordinates_is_no_label() -> None:
     assert roles.label is None
     roles, _ = infer_roles(batch.schema.remove(2), describe(TableBatch(table.drop("z"), Roles())))
     assert roles.label == "y"
+
+
+# --- with the roles of a baseline ------------------------------------------------------------
+
+BASELINE = Roles(
+    {"label": ("y",), "feature": ("a", "b"), "contributor": ("who",), "ignored": ("note",)}
+)
+COLUMNS = ("a", "b", "y", "who", "note")
+
+
+def with_baseline(*columns: str, **overrides: object) -> dict[str, tuple[str, ...]]:
+    batch = TableBatch(pa.table({name: list(range(20)) for name in columns}), Roles())
+    trusted = Trusted(BASELINE, frozenset(COLUMNS))
+    roles, _ = infer_roles(batch.schema, describe(batch), overrides, trusted)
+    return dict(roles.assigned)
+
+
+def test_the_roles_of_the_baseline_hold_where_nothing_is_set() -> None:
+    assert with_baseline(*COLUMNS) == dict(BASELINE.assigned)
+
+
+def test_settings_override_only_the_roles_they_name() -> None:
+    assert with_baseline(*COLUMNS, label=["y"]) == dict(BASELINE.assigned)
+    changed = with_baseline(*COLUMNS, contributor=["note"])
+    assert changed["contributor"] == ("note",)
+    assert changed["label"] == ("y",)
+    assert changed["feature"][:2] == ("a", "b")
+    assert with_baseline(*COLUMNS, ignored=["b"])["ignored"] == ("b", "note")
+
+
+def test_a_column_that_the_baseline_does_not_know_plays_no_role() -> None:
+    found = with_baseline(*COLUMNS, "extra", "label")
+    assert found["feature"] == ("a", "b")
+    assert found["label"] == ("y",)
+    assert set(found["ignored"]) == {"note", "extra", "label"}
+    assert with_baseline(*COLUMNS, "extra", feature=["a", "b", "extra"])["feature"][-1] == "extra"
+
+
+def test_another_column_does_not_become_the_label_of_a_missing_one() -> None:
+    found = with_baseline("a", "b", "who", "note", "target")
+    assert "label" not in found
+    assert found["ignored"] == ("note", "target")

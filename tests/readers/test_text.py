@@ -367,7 +367,7 @@ def test_csv_round_trip(data: st.DataObject) -> None:
         content = path.read_bytes()
         item = Item(0, "a.csv", len(content), lambda: io.BytesIO(content))
         with output.open("w+b") as file:
-            parsed = Parser([item], Limits(), lambda _: None).run(file, set_aside=False)
+            parsed = Parser([item], Limits(), lambda *_: None).run(file, set_aside=False)
         assert parsed.refused == {}
         read = pq.read_table(output, memory_map=False)
     assert [list(row.values()) for row in read.to_pylist()] == [
@@ -387,7 +387,7 @@ def test_numbers_round_trip(whole: list[int | None], real: list[float | None]) -
     content = "\n".join(lines).encode()
     item = Item(0, "a.csv", len(content), lambda: io.BytesIO(content))
     with tempfile.TemporaryFile() as output:
-        parsed = Parser([item], Limits(), lambda _: None).run(output, set_aside=False)
+        parsed = Parser([item], Limits(), lambda *_: None).run(output, set_aside=False)
         assert parsed.refused == {}
         output.seek(0)
         read = pq.read_table(pa.PythonFile(output, mode="r"))

@@ -17,7 +17,7 @@ from auditor.batch import Roles
 from auditor.errors import Unavailable
 from auditor.model import ATTACKS
 from auditor.redteam import ATTACKS_BY_NAME, Planted
-from auditor.redteam.planting import decimals
+from auditor.redteam.precision import decimals
 
 ROLES = Roles(
     {

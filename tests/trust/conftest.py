@@ -27,7 +27,11 @@ class World:
 
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     stranger: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
-    schema: tuple[tuple[str, str, bool], ...] = (("x", "double", True), ("label", "int64", False))
+    schema: tuple[tuple[str, str, bool], ...] = (
+        ("x", "double", True),
+        ("label", "int64", False),
+        ("contributor_id", "string", True),
+    )
     contributors: tuple[tuple[str, int], ...] = (("ann", 3), ("bob", 1))
     contents: tuple[tuple[str, bytes, int], ...] = (
         ("part-0.parquet", b"first", 3),
@@ -98,6 +102,8 @@ class World:
             "contributors": dict(self.contributors),
             "roll": self.roll,
             "now": NOW,
+            "kind": "training",
+            "roles": {"label": "label", "contributor": "contributor_id"},
         }
         return verify(envelope, **(known | changes))
 

@@ -60,7 +60,13 @@ FILES: list[tuple[str, str, Any, list[str]]] = [
         ["FILE_SIZE", "FILE_DIGEST"],
     ),
     ("-", "nothing received", lambda _: [], ["FILE_MISSING", "FILE_MISSING"]),
-    ("-", "not parsed, no rows", lambda w: w.received_but(FIRST, rows=None), []),
+    ("79", "not parsed, no rows", lambda w: w.received_but(FIRST, rows=None), ["NOT_COMPARED"]),
+    (
+        "64",
+        "not received",
+        lambda w: w.received_but(FIRST, rows=None, sha256="", size=0),
+        ["NOT_COMPARED"],
+    ),
 ]
 
 
@@ -101,12 +107,14 @@ def test_many_differences_are_counted_not_listed(world: Any, codes_of: Any) -> N
     assert verification.findings[-1].evidence["more"] == 1000 - LISTED
 
 
+X, LABEL, WHO = ("x", "double", True), ("label", "int64", False), ("contributor_id", "string", True)
 SCHEMAS: list[tuple[str, Any, list[str]]] = [
-    ("75 type changed", [("x", "float", True), ("label", "int64", False)], ["SCHEMA"]),
-    ("75 order changed", [("label", "int64", False), ("x", "double", True)], ["SCHEMA"]),
-    ("75 nullable", [("x", "double", True), ("label", "int64", True)], ["SCHEMA"]),
-    ("82 duplicate names", [("x", "double", True), ("x", "double", True)], ["SCHEMA", "SCHEMA"]),
-    ("lone surrogate", [("\udfff", "double", True)], ["SCHEMA"]),
+    ("75 type changed", [("x", "float", True), LABEL, WHO], ["SCHEMA"]),
+    ("75 order changed", [LABEL, X, WHO], ["SCHEMA"]),
+    ("75 nullable", [X, ("label", "int64", True), WHO], ["SCHEMA"]),
+    ("82 duplicate names", [X, X, LABEL, WHO], ["SCHEMA", "SCHEMA"]),
+    ("lone surrogate", [("\udfff", "double", True), LABEL, WHO], ["SCHEMA"]),
+    ("no label, no contributor", [X], ["SCHEMA", "SCHEMA", "SCHEMA"]),
     ("nothing read", None, []),
 ]
 
@@ -139,6 +147,55 @@ def test_declared_partitions_are_accepted(world: Any) -> None:
     received = ReceivedFile(name=entry.name, sha256=entry.sha256, size=1, rows=4)
     verification = world.verify(world.sign(payload), files=[received], partitions=("label",))
     assert verification.verified
+
+
+ROLES: list[tuple[str, Any, list[str]]] = [
+    ("another label", {"label": "x", "contributor": "contributor_id"}, ["labelColumn"]),
+    ("no label", {"label": None}, ["labelColumn"]),
+    ("another contributor", {"label": "label", "contributor": "x"}, ["contributorId"]),
+    ("no contributor", {"label": "label", "contributor": None}, ["contributorId"]),
+    ("nothing known", {}, []),
+]
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"), [pytest.param(r, e, id=name) for name, r, e in ROLES]
+)
+def test_roles(world: Any, codes_of: Any, roles: Any, expected: list[str]) -> None:
+    verification = world.verify(world.sign(world.payload()), roles=roles)
+    assert codes_of(verification) == ["SCHEMA"] * len(expected)
+    assert [finding.evidence["field"] for finding in verification.findings] == expected
+    for finding in verification.findings:
+        assert "`roles." in finding.message
+
+
+def test_a_label_that_is_not_declared_is_not_held_against_anything(world: Any) -> None:
+    payload = world.payload(label=None)
+    assert world.verify(world.sign(payload), roles={"label": "x"}).verified
+
+
+def test_a_manifest_names_no_column_that_is_not_there(world: Any) -> None:
+    with pytest.raises(Refused, match="contributorId"):
+        world.payload(row_provenance={"contributorId": "nobody"})
+
+
+@pytest.mark.parametrize("kind", ["validation", "predictions", "updates"])
+def test_another_kind_of_batch(world: Any, codes_of: Any, kind: str) -> None:
+    envelope = world.sign(world.payload(kind=kind))
+    assert codes_of(world.verify(envelope)) == ["KIND_MISMATCH"]
+    assert world.verify(envelope, kind=kind).verified
+    assert world.verify(envelope, kind=None).verified, "nobody said what it is audited as"
+
+
+def test_a_broken_file_is_one_finding_not_one_a_contributor(world: Any, codes_of: Any) -> None:
+    many = {f"c{i}": 1 for i in range(50)} | {"ann": 3}
+    files = world.received_but(FIRST, rows=None)
+    verification = world.verify(world.sign(world.payload()), files=files, contributors=many)
+    assert codes_of(verification) == ["NOT_COMPARED"]
+    (finding,) = verification.findings
+    assert finding.evidence["files"] == 1
+    assert "1 of 2 declared files" in finding.message
+    assert not verification.verified
 
 
 CONTRIBUTORS: list[tuple[str, Any, list[str]]] = [
@@ -209,7 +266,14 @@ def test_41_42_time_with_five_minutes_of_skew(
         ({"details": {"licence": {}}}, "FIELD_UNKNOWN"),
         ({"sequence": -1}, "FIELD_TYPE"),
         ({"previous": "ABC"}, "DIGEST_ALGORITHM"),
-        ({"schema_fields": [("label", "int64", False), ("\ud800", "int64", True)]}, "JSON_INVALID"),
+        (
+            {
+                "schema_fields": [("label", "int64", False), ("\ud800", "int64", True)],
+                "row_provenance": None,
+            },
+            "JSON_INVALID",
+        ),
+        ({"row_provenance": {"rowKey": "nobody"}}, "SCHEMA"),
     ],
 )
 def test_create_refuses_what_no_reader_would_take(

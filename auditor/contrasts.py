@@ -1,0 +1,164 @@
+"""Are rows of a batch closer to each other than to trusted rows? Contrasts and their test.
+
+Batch and trusted rows are cut into parts of one size. Were they drawn alike, a row would have its
+closest partners in a batch part as near as in a trusted part: each statistic of the batch side has
+the same law as its mirror image on the trusted side, whatever the data look like and however many
+near copies they hold by nature. The claim is a precedence test: more batch values beyond one of the
+largest mirror values than chance puts there (Epstein 1954; the count is negative binomial).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.closeness import Floats
+from auditor.near_pairs import Pool
+from auditor.statistics import excess_tail
+
+Mask = npt.NDArray[np.bool_]
+
+#: Which closest partner is looked at: the first (a copy), and the third (a family).
+PARTNERS: Final = (1, 3)
+#: (batch partner, trusted partner) whose scores are subtracted: closeness beyond the local usual.
+EXCESSES: Final = ((1, 1), (3, 2), (5, 2))
+#: A level at which more than this share of the events is expected names too many honest rows.
+HONEST: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """One statistic of the distinct batch rows, and its mirror image.
+
+    `tested` float64[rows, parts]; `mirror` float64[m], ascending; `floor` float64[rows, parts] is
+    what has to be added to a threshold to get a score. `partners`: how many close ones an event
+    needs. `copies_of`: "batch" or "trusted". `conflicting`: only pairs with different labels.
+    """
+
+    name: str
+    tested: Floats
+    mirror: Floats
+    floor: Floats
+    partners: int
+    copies_of: str = "batch"
+    conflicting: bool = False
+
+    def threshold(self, share: float) -> tuple[int, float]:
+        """The mirror value that has a share `share` at or above it: its rank and value."""
+        rank = min(max(1, round(share * len(self.mirror))), len(self.mirror))
+        return rank, float(self.mirror[-rank])
+
+    def tails(self) -> Floats:
+        """Share of mirror values at or above the largest value of each row: float64[rows].
+
+        Beyond all of them it shrinks with the distance, so that worse stays worse.
+        """
+        top, count = self.tested.max(axis=1), len(self.mirror)
+        above = count - np.searchsorted(self.mirror, top, side="left")
+        spread = max(float(self.mirror[-1] - self.mirror[count // 2]), 1e-9)
+        beyond = np.maximum(top - self.mirror[-1], 0.0) / spread
+        tails: Floats = (above + 1.0) / (count + 1.0) / (1.0 + beyond)
+        return tails
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """More events than expected: `rows` bool[rows], `least` float64[rows] the score of a link."""
+
+    contrast: Contrast
+    rows: Mask
+    least: Floats
+    expected: float
+    p_value: float
+
+
+def contrasts(pool: Pool) -> list[Contrast]:
+    """All of them; those of conflicting labels only where rows have labels."""
+    found = [*_of_scores(pool, pool.top(), conflicting=False), *_of_excess(pool)]
+    if pool.labels is not None:
+        found += _of_scores(pool, pool.top(conflicting=True), conflicting=True)
+    return found
+
+
+def _of_scores(pool: Pool, top: Floats, *, conflicting: bool) -> Iterator[Contrast]:
+    mine, theirs = pool.batch_parts, pool.trusted_parts
+    batch, trusted = top[pool.batch], top[pool.trusted]
+    word = "conflicting " if conflicting else ""
+    for k in PARTNERS[: 1 if conflicting else None]:
+        tested = batch[:, mine, k - 1]
+        mirror = [batch[:, theirs, k - 1].ravel(), trusted[:, theirs, k - 1].ravel()]
+        name = f"{word}partner {k}"
+        yield _contrast(name, tested, mirror, np.zeros_like(tested), k, conflicting=conflicting)
+    tested = batch[:, theirs, 0]
+    mirror = [trusted[:, theirs, 0].ravel()]
+    floor = np.zeros_like(tested)
+    yield _contrast(
+        f"{word}trusted partner",
+        tested,
+        mirror,
+        floor,
+        1,
+        copies_of="trusted",
+        conflicting=conflicting,
+    )
+
+
+def _of_excess(pool: Pool) -> Iterator[Contrast]:
+    top = pool.top()
+    count = max(len(pool.batch_parts), len(pool.trusted_parts))
+    mine = np.resize(pool.batch_parts, count)
+    theirs = np.resize(pool.trusted_parts, count)
+    for k, other in EXCESSES:
+        floor = top[pool.batch][:, theirs, other - 1]
+        tested = top[pool.batch][:, mine, k - 1] - floor
+        mirror = [
+            (top[rows][:, theirs, k - 1] - top[rows][:, mine, other - 1]).ravel()
+            for rows in (pool.batch, pool.trusted)
+        ]
+        yield _contrast(f"partner {k} beyond trusted {other}", tested, mirror, floor, k)
+
+
+def _contrast(
+    name: str,
+    tested: Floats,
+    mirror: Sequence[Floats],
+    floor: Floats,
+    partners: int,
+    *,
+    copies_of: str = "batch",
+    conflicting: bool = False,
+) -> Contrast:
+    ordered = np.sort(np.concatenate(mirror))
+    return Contrast(name, tested, ordered, floor, partners, copies_of, conflicting)
+
+
+def strongest(
+    found: Sequence[Contrast], free: Mask, shares: Sequence[float], slack: float
+) -> Claim:
+    """The contrast and level with the smallest tail among the rows `free`.
+
+    The p-value is corrected for all contrasts and levels (Bonferroni).
+    """
+    claims = [_claim(c, free, share, slack) for c in found for share in shares]
+    best = min(claims, key=lambda claim: claim.p_value)
+    p = min(1.0, best.p_value * len(claims))
+    return Claim(best.contrast, best.rows, best.least, best.expected, p)
+
+
+def _claim(contrast: Contrast, free: Mask, share: float, slack: float) -> Claim:
+    rank, value = contrast.threshold(share)
+    beyond = (contrast.tested > value) & free[:, None]
+    rows: Mask = np.any(beyond, axis=1)
+    exposure, base = contrast.tested.size, len(contrast.mirror)
+    events, expected = int(beyond.sum()), rank * exposure / base
+    # A family of k + 1 rows is the least in which each row has k partners: events come together.
+    clump = contrast.partners + 1.0
+    p = excess_tail(events / clump, exposure, rank / clump, base, slack=slack)
+    if expected > HONEST * events:
+        p = 1.0  # most rows would be honest ones; a stricter level may tell them apart
+    least = np.where(beyond, value + contrast.floor, np.inf).min(axis=1)
+    return Claim(contrast, rows, least, expected / contrast.tested.shape[1], p)

@@ -1,0 +1,242 @@
+"""Closeness, candidates, the precedence test, families, and the rule against a small baseline."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditor.baseline import Baseline
+from auditor.batch import Roles, TableBatch
+from auditor.closeness import Closeness
+from auditor.context import Context
+from auditor.contrasts import contrasts, strongest
+from auditor.detectors.near_duplicates import NearDuplicates, Options
+from auditor.errors import Unavailable
+from auditor.features import Encoder
+from auditor.near_pairs import Pool, alike, column_words, pool
+
+FEATURES = (*(f"x{i}" for i in range(6)), "kind")
+ROLES = Roles(
+    {"label": ("label",), "contributor": ("who",), "timestamp": ("when",), "feature": FEATURES}
+)
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def made(rows: int, seed: int, *, twins: int = 0) -> pa.Table:
+    """Correlated numbers, a category, a label; `twins` rows nearly repeat another one."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 3)) @ np.random.default_rng(9).normal(size=(3, 6))
+    x += 0.3 * rng.normal(size=x.shape)
+    if twins:
+        x[:twins] = x[twins : 2 * twins] + 0.001 * rng.normal(size=(twins, 6))
+    columns = {f"x{i}": np.round(x[:, i], 4) for i in range(6)}
+    kind = np.array(["a", "b", "c"])[rng.integers(0, 3, rows)]
+    if twins:
+        kind[:twins] = kind[twins : 2 * twins]
+    return pa.table(
+        columns
+        | {
+            "kind": kind,
+            "label": np.where(x[:, 0] > 0, "yes", "no"),
+            "who": [f"c{i % 10}" for i in range(rows)],
+            "when": pa.array(
+                [START + dt.timedelta(minutes=i) for i in range(rows)], pa.timestamp("us", "UTC")
+            ),
+        }
+    )
+
+
+def baseline_of(table: pa.Table) -> Baseline:
+    """Only what the rule reads; building a whole one calibrates every other rule."""
+    keys = pa.table({"label": table["label"], "contributor": table["who"]})
+    return Baseline(
+        digest="",
+        created_at="",
+        key_id="",
+        seed=1,
+        roles=ROLES,
+        schema=table.schema,
+        parts=(),
+        sample=table,
+        keys=keys,
+        edges={},
+    )
+
+
+@pytest.fixture(scope="module")
+def trusted() -> Baseline:
+    return baseline_of(made(500, 1))
+
+
+def context(baseline: Baseline | None, **options: object) -> Context:
+    return Context(
+        seed=4,
+        site_key=b"k" * 32,
+        baseline=baseline,
+        settings={"AUD-D005": Options(**options)},  # type: ignore[arg-type]
+    )
+
+
+def jittered(table: pa.Table, source: np.ndarray, size: float, seed: int = 0) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    new = table.take(pa.array(source))
+    for i in range(6):
+        values = np.round(new[f"x{i}"].to_numpy() + rng.normal(0, size, len(source)), 4)
+        new = new.set_column(i, f"x{i}", pa.array(values))
+    place = new.schema.get_field_index("when")
+    late = [START + dt.timedelta(days=30, minutes=i) for i in range(len(source))]
+    return new.set_column(place, "when", pa.array(late, new.schema.field("when").type))
+
+
+def named(
+    baseline: Baseline, table: pa.Table, level: float = 0.0005, **options: object
+) -> set[int]:
+    outcome = NearDuplicates.load(context(baseline, **options)).scan(TableBatch(table, ROLES))
+    rows = [f.rows for f in outcome.findings if f.p_value is not None and f.p_value <= level]
+    return {int(r) for t in rows if t is not None for r in t.column("row").to_pylist()}
+
+
+def pool_of(first: pa.Table, second: pa.Table) -> Pool:
+    closeness = Closeness.of(first, FEATURES)
+    cells = closeness.cells(first, second)
+    encoder = Encoder.fit(first, FEATURES)
+    matrix = np.concatenate([encoder.transform(t) for t in (first, second)])
+    return pool(closeness, cells, matrix, None, 3)
+
+
+def test_copies_are_named_and_their_original_is_not(trusted: Baseline) -> None:
+    batch = made(800, 2)
+    source = np.repeat([10, 200, 400, 600], 10)
+    rows = named(trusted, pa.concat_tables([batch, jittered(batch, source, 0.01)]))
+    assert len(rows & set(range(800, 840))) >= 38
+    assert len(rows & {10, 200, 400, 600}) <= 1
+
+
+def test_a_family_without_its_original_goes_as_a_whole(trusted: Baseline) -> None:
+    batch, elsewhere = made(800, 2), made(50, 7)
+    copies = jittered(elsewhere, np.repeat([3, 30], 20), 0.02)
+    rows = named(trusted, pa.concat_tables([batch, copies]))
+    assert len(rows & set(range(800, 840))) >= 38
+
+
+def test_a_stranger_is_never_taken_for_the_original(trusted: Baseline) -> None:
+    batch = made(800, 2)
+    who = ["stranger" if i in (10, 200) else x for i, x in enumerate(batch["who"].to_pylist())]
+    batch = batch.set_column(batch.schema.get_field_index("who"), "who", pa.array(who))
+    copies = jittered(batch, np.repeat([10, 200], 20), 0.01)
+    assert {10, 200} <= named(trusted, pa.concat_tables([batch, copies]))
+
+
+def test_changed_cells_do_not_hide_a_copy(trusted: Baseline) -> None:
+    batch = made(800, 2)
+    copies = jittered(batch, np.repeat([10, 200, 400], 15), 0.0)
+    rng = np.random.default_rng(1)
+    for i in (1, 4):
+        values = np.round(rng.permutation(batch[f"x{i}"].to_numpy())[:45], 4)
+        copies = copies.set_column(i, f"x{i}", pa.array(values))
+    rows = named(trusted, pa.concat_tables([batch, copies]))
+    assert len(rows & set(range(800, 845))) >= 40
+
+
+def test_near_copies_of_trusted_rows_are_named(trusted: Baseline) -> None:
+    copies = jittered(trusted.sample, np.arange(100, 160), 0.005)
+    rows = named(trusted, pa.concat_tables([made(800, 2), copies]))
+    assert len(rows & set(range(800, 860))) >= 50
+    assert len(rows) <= 70
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_clean_rows_are_let_through(trusted: Baseline, seed: int) -> None:
+    assert not named(trusted, made(1000, 50 + seed))
+
+
+def test_what_trusted_rows_do_too_is_usual() -> None:
+    batch = made(800, 2, twins=60)
+    assert named(baseline_of(made(500, 1)), batch)
+    assert not named(baseline_of(made(500, 1, twins=40)), batch)
+
+
+def test_a_new_value_that_all_rows_share_makes_no_copies(trusted: Baseline) -> None:
+    batch = made(800, 2)
+    batch = batch.set_column(0, "x0", pa.array(np.full(800, 99.0)))
+    batch = batch.set_column(6, "kind", pa.array(["new"] * 800))
+    assert not named(trusted, batch)
+
+
+def test_a_sample_finds_the_members_that_it_did_not_draw(trusted: Baseline) -> None:
+    batch = made(3000, 2)
+    copies = jittered(batch, np.repeat([10, 200], 150), 0.005)
+    rows = named(trusted, pa.concat_tables([batch, copies]), compared_rows=1000)
+    assert len(rows & set(range(3000, 3300))) >= 270
+    assert len(rows - set(range(3000, 3300))) <= 10
+
+
+def test_without_a_baseline_it_says_so() -> None:
+    with pytest.raises(Unavailable, match="baseline"):
+        NearDuplicates.load(context(None))
+
+
+def test_closeness_does_not_depend_on_the_side() -> None:
+    table = made(200, 1)
+    closeness = Closeness.of(table, FEATURES)
+    cells = closeness.cells(table, made(50, 2))
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 250, 300), rng.integers(0, 250, 300)
+    there, back = closeness.scores(cells, a, b), closeness.scores(cells, b, a)
+    assert there[0] == pytest.approx(back[0])
+    assert (there[1] == back[1]).all()
+    assert (there[0] >= 0).all()
+
+
+def test_a_shared_rare_value_counts_more_than_a_common_one() -> None:
+    table = pa.table({"kind": ["common"] * 98 + ["rare"] * 2})
+    closeness = Closeness.of(table, ["kind"])
+    cells = closeness.cells(table, pa.table({"kind": ["common", "common", "rare", "rare", "new"]}))
+    left, right = np.array([100, 102, 100, 104]), np.array([101, 103, 102, 104])
+    common, rare, other, unknown = closeness.scores(cells, left, right)[0]
+    assert rare > 3 > 0.1 > common > 0
+    assert (other, unknown) == (0.0, 0.0)
+
+
+def test_missing_values_agree_as_much_as_they_are_rare() -> None:
+    table = pa.table({"x": pa.array([None, 1.0, 2.0, 3.0] * 25)})
+    closeness = Closeness.of(table, ["x"])
+    cells = closeness.cells(table, pa.table({"x": pa.array([None, None, 1.0])}))
+    score, differing = closeness.scores(cells, np.array([100, 100]), np.array([101, 102]))
+    assert score[0] == pytest.approx(-np.log(26 / 101))
+    assert (score[1], differing.tolist()) == (0.0, [0, 1])
+
+
+@given(changed=st.sets(st.integers(0, 6), min_size=1, max_size=3), row=st.integers(0, 59))
+def test_up_to_three_changed_cells_leave_a_key_alike(changed: set[int], row: int) -> None:
+    table = made(60, 5)
+    other = table.slice(row, 1)
+    for place in changed:
+        name = FEATURES[place]
+        value = pa.array(["zz"]) if name == "kind" else pa.array([77.0 + place])
+        other = other.set_column(place, name, value)
+    closeness = Closeness.of(table, FEATURES)
+    words = column_words(closeness.cells(table, other), 8)
+    found = {frozenset(p) for a, b in alike(words, 8) for p in np.c_[a, b].tolist()}
+    assert frozenset((row, 60)) in found
+
+
+def test_p_values_on_clean_rows_are_not_too_small() -> None:
+    small = 0
+    for seed in range(40):
+        both = pool_of(made(150, 100 + seed), made(150 + 50 * (seed % 4), 900 + seed))
+        free = np.ones(len(both.batch), dtype=bool)
+        small += strongest(contrasts(both), free, (0.0, 0.001, 0.01), 1.25).p_value <= 0.05
+    assert small <= 5
+
+
+def test_equal_rows_are_compared_once() -> None:
+    table = made(100, 1)
+    both = pool_of(table, pa.concat_tables([table.slice(0, 50), made(60, 3), made(60, 3)]))
+    assert len(both.batch) == 110
+    assert (both.same[210:270] == both.same[150:210]).all()

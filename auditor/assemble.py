@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from auditor import power
 from auditor.baseline import Baseline
 from auditor.evidence import neighbours, show_rows, user_ids, worst_rows
 from auditor.model import (
@@ -97,7 +98,8 @@ def report(
         published_digest=published_digest,
         rules=_rule_records(outcomes, decision, rules, policy),
         findings=_finding_records(decision.decided, rules, batch, baseline),
-        power="not measured. No attack was planted to see whether this configuration finds it.",
+        power=power.sentence(baseline),
+        power_by_attack=power.records(baseline),
         false_alarms=false_alarms(baseline),
         not_covered=_not_covered(outcomes, rules),
         not_judged=_not_judged(outcomes, rules) if baseline is None else (),

@@ -74,6 +74,16 @@ class RateChange:
     new: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class PartChange:
+    """A part that only one of them has, or that has another number of rows; 0 where it is not."""
+
+    part: str
+    change: str  # added | removed | changed
+    old: int
+    new: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
     """Everything; `columns` lists all of them, the others only what differs."""
@@ -87,6 +97,7 @@ class Changes:
     roles: tuple[RoleChange, ...]
     thresholds: tuple[ThresholdChange, ...]
     clean: tuple[RateChange, ...]
+    parts: tuple[PartChange, ...] = ()
 
 
 def changes(old: Baseline, new: Baseline) -> Changes:
@@ -101,6 +112,7 @@ def changes(old: Baseline, new: Baseline) -> Changes:
         roles=tuple(_roles(old, new)),
         thresholds=tuple(_thresholds(old.thresholds, new.thresholds)),
         clean=tuple(_clean(old.clean, new.clean)),
+        parts=tuple(_parts(old, new)),
     )
 
 
@@ -116,6 +128,18 @@ def _columns(old: Baseline, new: Baseline) -> Iterator[ColumnChange]:
         psi = _psi(old, new, name) if change == "same" else None
         types = [None if type_ is None else str(type_) for type_ in (was, now)]
         yield ColumnChange(name, change, types[0], types[1], psi)
+
+
+def _parts(old: Baseline, new: Baseline) -> Iterator[PartChange]:
+    was, now = ({part.name: part.rows for part in side.parts} for side in (old, new))
+    for name in dict.fromkeys((*was, *now)):
+        if name not in was or name not in now:
+            change = "added" if name in now else "removed"
+        elif was[name] != now[name]:
+            change = "changed"
+        else:
+            continue
+        yield PartChange(name, change, was.get(name, 0), now.get(name, 0))
 
 
 def _psi(old: Baseline, new: Baseline, name: str) -> float | None:

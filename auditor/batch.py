@@ -27,6 +27,7 @@ KNOWN_ROLES: Final = (
     "weight",
     "feature",
     "text",
+    "embedding",
     "ignored",
 )
 

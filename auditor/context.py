@@ -4,13 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeVar
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from auditor.baseline import Baseline
 from auditor.batch import Batch, Shared
-from auditor.model import Outcome, Rule
+from auditor.model import Evidence, Outcome, Rule
+from auditor.rowhash import Words
+from auditor.signature_list import SignatureList
 
 Options = TypeVar("Options")
+
+#: Characters of a contributor's name that history keeps; a cell may hold megabytes.
+NAME: Final = 200
+
+
+def subject_of(name: str) -> str:
+    """A contributor as history names it: a long name is cut, and told apart by its digest."""
+    if len(name) <= NAME:
+        return name
+    return f"{name[: NAME // 2]} {sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """Earlier batches whose rows were keyed alike; this batch, if it came before, is left out.
+
+    `rows`: how many they published. `keys`: those rows.
+    """
+
+    rows: int
+    keys: Keys
+
+
+class Keys(Protocol):
+    """Keyed 128-bit hashes of published rows."""
+
+    def hold(self, keys: Words, *, features_only: bool = False) -> npt.NDArray[np.bool_]:
+        """Which of `keys` uint64[n, 2] an earlier batch published: bool[n].
+
+        `features_only`: they are keys without the label.
+        """
+        ...
+
+
+class History(Protocol):
+    """What earlier batches of this gate published."""
+
+    def earlier(self, scheme: str) -> Earlier:
+        """The rows that were keyed by `scheme` (`rowhash.scheme`); none where nothing was."""
+        ...
+
+    def tallies(self, rule: str, name: str) -> npt.NDArray[np.float64]:
+        """Rows counted and exposure of each earlier batch, oldest first: float64[batches, 2]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What a contributor sent in one batch, and what became of it: numbers of rows.
+
+    `certain`: set aside by a claim that is certain. `vouched`: a signed roll named the contributor.
+    """
+
+    rows: int
+    suspicious: int
+    quarantined: int
+    certain: int
+    vouched: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A contributor in earlier batches, oldest first."""
+
+    batches: tuple[Sent, ...]
+
+
+#: (subject, name) -> what was added up.
+Sums = Mapping[tuple[str, str], Evidence]
+NO_SUMS: Final[Sums] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,13 +96,23 @@ class Context:
 
     `seed` is HMAC(site key, batch digest): fixed for a run, unknown to the sender. `expectations`
     are Great Expectations configurations (`type`, `kwargs`, ...), None where no suite applies.
+    `signatures`: the verified list of what is known to be bad, None where the site names none.
+    `contributors` and `cumulative` (by rule, then by subject and name) are sums over earlier
+    batches; `again`: this very batch is among them. `vouched`: a signed roll names the
+    contributors of this batch.
     """
 
     seed: int = 0
     site_key: bytes = field(default=b"", repr=False)
     baseline: Baseline | None = None
     expectations: Sequence[Mapping[str, Any]] | None = None
+    signatures: SignatureList | None = None
     settings: Mapping[str, object] = field(default_factory=dict)  # rule id -> its options object
+    history: History | None = None
+    contributors: Mapping[str, Record] = field(default_factory=dict)
+    cumulative: Mapping[str, Sums] = field(default_factory=dict)
+    again: bool = False
+    vouched: bool = False
     shared: Shared = field(default_factory=Shared, repr=False, compare=False)
 
     def options(self, rule: str, default: type[Options]) -> Options:

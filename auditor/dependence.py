@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 #: Trusted rows that a model is fitted on at most.
-FIT_ROWS: Final = 4_000
+FIT_ROWS: Final = 2_000
 #: Made rows for each trusted one: every cell from another row; some cells; every cell from a wider
 #: range; one to three cells from there.
 TORN: Final[Mapping[str, float]] = {"torn": 1.0, "mixed": 1.0}
@@ -58,7 +58,10 @@ class Residuals:
 
         values = _bounded(matrix)
         centre, scale = values.mean(axis=0), values.std(axis=0) + 1e-6
-        precision = LedoitWolf(assume_centered=True).fit((values - centre) / scale).precision_
+        scaled = (values - centre) / scale
+        precision = np.eye(matrix.shape[1])
+        if values.std(axis=0).max() > 1e-9:  # rows that are all equal have nothing to shrink
+            precision = LedoitWolf(assume_centered=True).fit(scaled).precision_
         fitted = cls(centre, scale, precision, np.ones(matrix.shape[1]))
         usual = np.quantile(np.abs(fitted._each(matrix)[1]), 0.99, axis=0)
         return cls(centre, scale, precision, np.maximum(usual, 1e-3))
@@ -72,7 +75,9 @@ class Residuals:
     def _each(self, matrix: Matrix) -> tuple[Floats, Floats]:
         values = (_bounded(matrix) - self.centre) / self.scale
         pulled = values @ self.precision
-        return np.sum(values * pulled, axis=1), pulled / np.sqrt(np.diag(self.precision))
+        # A direction that trusted rows do not have at all has no precision.
+        own = np.sqrt(np.maximum(np.diag(self.precision), 1e-12))
+        return np.sum(values * pulled, axis=1), pulled / own
 
 
 def _bounded(matrix: Matrix) -> Floats:

@@ -19,7 +19,7 @@ from auditor.engine import Loaded, load
 from auditor.fusion import fuse
 from auditor.model import STATISTICAL, Effect, Outcome, Rule, Verdict
 from auditor.policy import RULES as POLICY_RULES
-from auditor.policy import Decision, Policy, decide, senders_of
+from auditor.policy import Decision, Policy, contributors_of, decide, senders_of
 from auditor.statistics import auc
 
 Mask = npt.NDArray[np.bool_]
@@ -91,7 +91,7 @@ class Gate:
         decision = self.decide(batch, outcomes)
         seconds = time.perf_counter() - started
         aside = quarantined(decision, batch.rows)
-        order = fuse(outcomes, batch.rows)
+        order = fuse(outcomes, batch.rows, contributors_of(batch))
         return Score(
             verdict=decision.verdict,
             poison=int(mask.sum()),

@@ -11,7 +11,7 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
-from auditor.detectors import DETECTORS
+from auditor.detectors import EVERY
 from auditor.errors import ConfigError
 from auditor.formats.escape import terminal
 from auditor.model import ATTACKS, Effect, Family, Report, Rule
@@ -82,7 +82,7 @@ def _rule_text(rule: Rule) -> str:
         f"family {rule.family}, severity {rule.severity}, default effect {rule.effect}",
         "",
     ]
-    for detector in DETECTORS:
+    for detector in EVERY:
         if detector.rule.id == rule.id:
             module = sys.modules[detector.__module__]
             lines += [inspect.cleandoc(module.__doc__ or ""), ""]

@@ -73,13 +73,21 @@ class Family(StrEnum):
     FEATURE = "feature"
     TRIGGER = "trigger"
     CONTRIBUTOR = "contributor"
+    INFLUENCE = "influence"
     DRIFT = "drift"
     POLICY = "policy"
 
 
 #: Families whose findings carry a p-value and split the batch's error budget.
 STATISTICAL: Final = frozenset(
-    {Family.DUPLICATION, Family.LABEL, Family.FEATURE, Family.TRIGGER, Family.CONTRIBUTOR}
+    {
+        Family.DUPLICATION,
+        Family.LABEL,
+        Family.FEATURE,
+        Family.TRIGGER,
+        Family.CONTRIBUTOR,
+        Family.INFLUENCE,
+    }
 )
 
 
@@ -169,12 +177,47 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Numbers about one subject (a contributor) that add up over batches: `values` float[k].
+
+    `name` says what was measured, to the rule that proposed it. `batches`: how many were added.
+    """
+
+    subject: str
+    name: str
+    values: tuple[float, ...]
+    batches: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Rows of which a rule wants to know, in later batches, how often they are published.
+
+    `rows` int64: positions; those that are set aside are not counted. `exposure`: among how many
+    chances they were counted, in the rule's own unit.
+    """
+
+    name: str
+    rows: pa.Array
+    exposure: float
+
+
+#: What a rule proposes to remember of a batch. Kept only once the batch is published.
+Update = Evidence | Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a detector has to say: ran, skipped (with the reason) or failed (with the error)."""
+    """What a detector has to say: ran, skipped (with the reason) or failed (with the error).
+
+    `updates`: what later batches should be judged with; a batch that is rejected or held, and an
+    audit that publishes nothing, change nothing.
+    """
 
     rule: str
     findings: tuple[Finding, ...] = ()
     ranking: pa.Table | None = None
+    updates: tuple[Update, ...] = ()
     skipped: str | None = None
     failed: str | None = None
     seconds: float = 0.0
@@ -304,6 +347,25 @@ class TimeRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PowerRecord:
+    """From how many poison rows on an attack was caught when the baseline was built.
+
+    `rows` is None where no number that was tried sufficed. `caught` of `trials` with that number
+    (else with the last one tried), `low` to `high` their 95 % interval. `reason`: why the attack
+    could not be planted.
+    """
+
+    attack: str
+    family: str
+    rows: int | None
+    caught: int
+    trials: int
+    low: float
+    high: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Charts:
     """Bounded aggregates behind the plots; empty tuples where the role or baseline is missing."""
 
@@ -353,6 +415,7 @@ class Report:
     settings: Mapping[str, object]  # every setting in force, defaults included
     seconds: float
     not_judged: tuple[str, ...] = ()  # looked for, but without a baseline nothing could be judged
+    power_by_attack: tuple[PowerRecord, ...] = ()  # what stands behind `power`; empty where unknown
 
 
 def row_table(rows: Any, suspicion: Any) -> pa.Table:

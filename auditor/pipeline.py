@@ -18,6 +18,7 @@ from auditor.errors import (
     AuditorError,
     BatchError,
     ConfigError,
+    LedgerError,
     UnfinishedError,
 )
 from auditor.ledger import Ledger
@@ -36,6 +37,7 @@ from auditor.publish import write_published, write_quarantined
 from auditor.quarantine import RowSet, collect, set_digest
 from auditor.readers import Ingest, ingest, ingest_table
 from auditor.recording import report_of, write_broken, write_run
+from auditor.remembering import history_of, vouched
 from auditor.run import Decided, Job, Result, Run, Screened
 from auditor.screening import (
     context_for,
@@ -96,12 +98,18 @@ def finish(run: Run, steps: Steps | None = None) -> Result:
 def begin(job: Job) -> Run:
     """Load what is trusted, finish or log what earlier processes left, make the run's folders."""
     roots = workspace(job.settings)
-    trusted = load_trusted(job.settings, roots.key())
     now = job.clock()
+    trusted = load_trusted(job.settings, roots.key(), now)
     ledger = Ledger(roots.ledger)
     for recovered in roots.recover(ledger, now):
         job.say(f"an earlier run {recovered.run} was {recovered.outcome}")
-    return Run(job, trusted, roots.begin(new_ulid(now, os.urandom(RANDOM_BYTES))), ledger)
+    run = Run(job, trusted, roots.begin(new_ulid(now, os.urandom(RANDOM_BYTES))), ledger)
+    try:
+        run.history = history_of(run)
+    except BaseException:
+        run.stage.remove()  # nothing was received yet
+        raise
+    return run
 
 
 def ingest_step(run: Run, kept: Ingest | None = None) -> Ingest:
@@ -137,15 +145,15 @@ def screen_step(run: Run, ingested: Ingest) -> Screened:
         assigned, roles = roles_of(run, ingested.batch)
         ingested = replace(ingested, batch=ingested.batch.with_roles(assigned))
     verification = verify_manifest(run, ingested)
-    enabled = [d for d in run.job.detectors if run.job.settings.enabled(d.rule.id)]
+    enabled = [d for d in run.job.chosen if run.job.settings.enabled(d.rule.id)]
     outcomes = [*reader_outcomes(ingested, run), *provenance_outcomes(run, verification)]
     if ingested.batch is None:
         reason = "the batch could not be read"
         outcomes += [Outcome(rule=d.rule.id, skipped=reason) for d in enabled]
     else:
-        context = context_for(run, ingested.digest)
+        context = context_for(run, ingested.digest, vouched=vouched(verification))
         outcomes += run_detectors(enabled, ingested.batch, context, run.job.progress)
-    off = [d for d in run.job.detectors if d not in enabled]
+    off = [d for d in run.job.chosen if d not in enabled]
     outcomes += [Outcome(rule=d.rule.id, skipped="switched off in the settings") for d in off]
     return Screened(
         ingest=ingested,
@@ -193,7 +201,17 @@ def publish_step(run: Run, decided: Decided) -> Result:
     final = report_of(run, decided, outputs, quarantine_digest)
     write_run(run, decided, final, outputs, quarantine_digest, publishing=publishing)
     visible = run.stage.make_visible(run.ledger.names)
+    if publishing:
+        _look_back(run)
     return _result(final, decided.rows, visible)
+
+
+def _look_back(run: Run) -> None:
+    """Take this batch into the history. The verdict stands; the next run does what fails here."""
+    try:
+        history_of(run)
+    except (LedgerError, OSError) as error:
+        run.job.say(f"the history was not written, the next run writes it: {error}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

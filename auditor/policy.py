@@ -44,16 +44,18 @@ class Policy:
     `alpha`: family-wise error for a batch, split over the statistical families. `effects` override
     the rules' own. `required`: rules that must have run. Shares are fractions of 1 above which a
     contributor or source is set aside whole, or the batch is rejected; `minimum_group`: a sender
-    with fewer rows is never set aside whole.
+    with fewer rows is never set aside whole. `unmet`: demands on the configuration that it does not
+    meet, known before the run; with one of them every batch is held.
     """
 
     alpha: float = 0.01
     effects: Mapping[str, Effect] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
-    contributor_share: float = 0.25
+    contributor_share: float = 0.5
     source_share: float = 0.5
     batch_share: float = 0.5
     minimum_group: int = 10
+    unmet: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,12 @@ def senders_of(batch: Batch) -> tuple[Senders, ...]:
     return tuple(found)
 
 
+def contributors_of(batch: Batch) -> npt.NDArray[np.int64] | None:
+    """Who sent each row, int64[rows] (-1 unknown); None without that role."""
+    column = batch.roles.contributor
+    return None if column is None else coded(batch, column).codes
+
+
 def decide(
     outcomes: Sequence[Outcome],
     *,
@@ -127,11 +135,15 @@ def decide(
 
 
 def _levels(rules: Mapping[str, Rule], policy: Policy, ran: set[str]) -> dict[str, float]:
-    """The share of alpha that each statistical rule may spend: families first, then rules."""
+    """The share of alpha that each statistical rule may spend: families first, then rules.
+
+    Only families with a rule that ran count: one that is not looked for takes nothing away.
+    """
     active = [r for r in rules.values() if r.id in ran and r.family in STATISTICAL]
     active = [r for r in active if policy.effects.get(r.id, r.effect) != Effect.NOTE]
     size = {family: sum(r.family == family for r in active) for family in STATISTICAL}
-    return {r.id: policy.alpha / len(STATISTICAL) / size[r.family] for r in active}
+    families = sum(count > 0 for count in size.values())
+    return {r.id: policy.alpha / families / size[r.family] for r in active}
 
 
 def _decide(finding: Finding, rule: Rule, policy: Policy, levels: Mapping[str, float]) -> Decided:
@@ -222,7 +234,7 @@ def _verdict(
             f"{policy.batch_share:.0%} of a batch"
         )
     holding = [d.finding.message for d in decided if d.effect == Effect.HOLD]
-    holding += _could_not_tell(outcomes, rules, policy, rows)
+    holding += [*policy.unmet, *_could_not_tell(outcomes, rules, policy, rows)]
     setting_aside = _worst_first(
         [d.finding for d in decided if d.effect == Effect.QUARANTINE and d.finding.rows]
     )

@@ -23,11 +23,13 @@ from auditor.model import (
     Report,
     Verdict,
 )
+from auditor.policy import contributors_of
 from auditor.provenance.digests import subject_digest
 from auditor.provenance.manifest import FileEntry
 from auditor.provenance.refused import KeyRefused, Refused
 from auditor.publish import ATTESTATION, SUSPECTS, write_evidence
 from auditor.quarantine import RowSet, collect
+from auditor.remembering import remember
 from auditor.run import Decided, Run, Screened
 from auditor.signing import unsigned_envelope
 from auditor.site import (
@@ -86,6 +88,7 @@ def _reproduce(run: Run, screened: Screened) -> dict[str, str | int]:
         "batch_sha256": digest_of,
         "policy_sha256": _policy_digest(run),
         "baseline_sha256": run.trusted.baseline.digest if run.trusted.baseline else "none",
+        "signatures_sha256": run.trusted.signatures.digest if run.trusted.signatures else "none",
         "seed": run.seed(digest_of),
         "sandbox": screened.ingest.sandbox,
         "attestation": "signed"
@@ -128,6 +131,7 @@ def write_run(
         batch,
         samples=run.job.settings.outputs.samples,
     )
+    record = remember(run, decided) if publishing and batch is not None else None
     payload = statement_of(run, decided, final, outputs, quarantine_digest, written["report.json"])
     envelope = sealed(run, payload)
     (run.stage.evidence / ATTESTATION).write_bytes(envelope)
@@ -138,6 +142,8 @@ def write_run(
         quarantined=quarantine_digest if publishing else None,
     )
     refs = [hashlib.sha256(envelope).hexdigest(), written["report.json"]]
+    if record is not None:
+        refs.append(record)
     detail = {"verdict": final.verdict, "mode": final.mode, "rows": final.rows_in}
     if publishing and quarantine_digest:
         run.log("quarantine.created", refs=[quarantine_digest])
@@ -184,7 +190,7 @@ def _suspects(decided: Decided) -> pa.Table:
     batch = decided.screened.ingest.batch
     if batch is None:
         return SUSPECTS.empty_table()
-    fused = fuse(decided.screened.outcomes, batch.rows)
+    fused = fuse(decided.screened.outcomes, batch.rows, contributors_of(batch))
     named = collect([d.finding for d in decided.decision.decided])
     aside = np.zeros(batch.rows, dtype=bool)
     aside[decided.rows.rows] = True

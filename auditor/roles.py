@@ -175,6 +175,7 @@ _ANNOTATOR: Final = _called("annotator", "annotator_id", "labeler", "labeller", 
 _SOURCE: Final = _called("source", "source_id", "data_source", "origin", "provider", "feed")
 _WEIGHT: Final = _called("sample_weight", "instance_weight", "row_weight", "example_weight")
 _SLICE: Final = _called("slice", "split", "fold")
+_VECTORS: Final = frozenset({"embedding", "embeddings", "activation", "activations"})
 _TIMES: Final = frozenset({"timestamp", "time", "date", "datetime", "at", "ts", "day"})
 _IDS: Final = frozenset({"id", "uuid", "guid", "key", "rowid", "index", "index_level_0", "pk"})
 
@@ -209,10 +210,17 @@ def _text(column: _Column) -> str | None:
     )
 
 
+def _embedding(column: _Column) -> str | None:
+    lists = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+    if not lists or not pa.types.is_floating(column.type.value_type):
+        return None
+    return f"it is called {column.whole} and holds lists" if column.last in _VECTORS else None
+
+
 def _unusable(column: _Column) -> str | None:
     seen = column.statistics
     if pa.types.is_nested(column.type):
-        return "it is nested, which no detector reads"
+        return "it is nested, and no embedding"
     if not seen.values:
         return "it holds no value"
     if _is_time(column.type) or pa.types.is_temporal(column.type):
@@ -247,6 +255,7 @@ _RULES: Final[tuple[tuple[str, _Rule], ...]] = (
     ("weight", _WEIGHT),
     ("timestamp", _timestamp),
     ("text", _text),
+    ("embedding", _embedding),
     (_IGNORED, _unusable),
     ("feature", _feature),
 )

@@ -76,6 +76,20 @@ def _canonical(column: pa.Array) -> tuple[Words | pa.Array, str]:
     return column, "other"
 
 
+def scheme(schema: pa.Schema, columns: Sequence[str], site_key: bytes) -> str:
+    """A name for how rows are keyed: 32 hex digits. Keys of two schemes cannot be compared.
+
+    Column order does not matter; the kind of each column does, for it is part of the keys.
+    """
+    named = sorted((name, _kind(schema.field(name).type)) for name in columns)
+    framed = repr((VERSION, named)).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(framed, key=site_key[:64], digest_size=16).hexdigest()
+
+
+def _kind(kind: pa.DataType) -> str:
+    return _canonical(pa.array([], kind.value_type if pa.types.is_dictionary(kind) else kind))[1]
+
+
 def _plain_dictionary(column: pa.DictionaryArray) -> bool:
     """Texts, none of them null: a null among the distinct values would not be seen as one."""
     kind, distinct = column.type.value_type, column.dictionary

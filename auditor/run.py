@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from auditor.config import Settings
 from auditor.context import Detector
-from auditor.detectors import DETECTORS
+from auditor.detectors import in_profile
+from auditor.history import HistoryStore
 from auditor.ledger import Ledger
 from auditor.model import (
     Mode,
@@ -41,7 +42,8 @@ Clock = Callable[[], dt.datetime]
 class Job:
     """What to audit and how: input, settings, mode. `manifest` overrides the path beside the data.
 
-    `sources` are resolved files, or `table` is data in memory. `name` is for people.
+    `sources` are resolved files, or `table` is data in memory. `name` is for people. `detectors`:
+    those to run instead of the ones in the settings' profile.
     """
 
     settings: Settings
@@ -50,9 +52,15 @@ class Job:
     table: pa.Table | None = None
     name: str = "batch"
     manifest: Path | None = None
-    detectors: tuple[type[Detector], ...] = DETECTORS
+    detectors: tuple[type[Detector], ...] | None = None
     clock: Clock = utc_now
     progress: Progress | None = None
+
+    @property
+    def chosen(self) -> tuple[type[Detector], ...]:
+        """The detectors of this run, before single rules are switched off."""
+        given = self.detectors
+        return in_profile(self.settings.profile) if given is None else given
 
     def say(self, text: str) -> None:
         """Tell a person what is going on, if one listens."""
@@ -70,6 +78,7 @@ class Run:
     ledger: Ledger
     started: float = field(default_factory=time.perf_counter)
     subject: str | None = None  # the batch's digest, once it is known
+    history: HistoryStore | None = None  # as far as the ledger went when the run began
     decided: bool = False  # the ledger has the verdict: what is left is to make it visible
 
     @property

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
-from auditor import agreed_columns
+from auditor import agreed_columns, known_files, power
 from auditor.baseline import Baseline
 from auditor.batch import Roles
 from auditor.coded import coded
-from auditor.config import detector_options
+from auditor.config import Settings, detector_options
 from auditor.context import Context
 from auditor.detectors import DETECTORS
+from auditor.history import Past
 from auditor.manifests import manifest_beside, verify_batch
 from auditor.model import (
     STATISTICAL,
@@ -32,6 +34,7 @@ from auditor.roles import Trusted, describe, infer_roles
 from auditor.run import Run
 
 _SUITE_RULE: Final = "AUD-Q001"
+_LIST_RULE: Final = "AUD-Q003"
 
 
 def roles_of(run: Run, batch: StagedBatch) -> tuple[Roles, tuple[RoleRecord, ...]]:
@@ -42,14 +45,21 @@ def roles_of(run: Run, batch: StagedBatch) -> tuple[Roles, tuple[RoleRecord, ...
     return infer_roles(batch.schema, describe(batch), run.job.settings.roles, trusted)
 
 
-def context_for(run: Run, batch_digest: str) -> Context:
-    """What detectors may know besides the batch."""
+def context_for(run: Run, batch_digest: str, *, vouched: bool = False) -> Context:
+    """What detectors may know besides the batch; `vouched`: a signed roll names contributors."""
+    past = Past(run.history, batch_digest) if run.history else None
     return Context(
         seed=run.seed(batch_digest),
         site_key=run.trusted.site_key,
         baseline=run.trusted.baseline,
         expectations=run.trusted.expectations,
+        signatures=run.trusted.signatures,
         settings=detector_options(run.job.settings),
+        history=past,
+        contributors=past.contributors() if past else {},
+        cumulative=past.cumulative() if past else {},
+        again=past.again if past else False,
+        vouched=vouched,
     )
 
 
@@ -59,16 +69,29 @@ def policy_of(run: Run, enabled: set[str]) -> Policy:
     implied = set(judging(run.trusted.baseline)) if run.trusted.baseline else set()
     if run.trusted.expectations is not None:
         implied.add(_SUITE_RULE)
-    effects = {rule: Effect(effect) for rule, effect in settings.policy.effects.items()}
+    if run.trusted.signatures is not None:
+        implied.add(_LIST_RULE)
+    stated = stated_policy(settings)
+    effects = dict(stated.effects)
     unsigned = Effect.NOTE if run.job.mode == Mode.AUDIT else Effect(settings.manifest.unsigned)
     effects.setdefault("AUD-P001", unsigned)
     if run.job.mode == Mode.AUDIT:  # it publishes nothing: the difference is named, no more
         effects.setdefault(agreed_columns.OTHER_COLUMNS.id, Effect.NOTE)
+    return replace(
+        stated,
+        effects=effects,
+        required=stated.required | frozenset(implied & enabled),
+        unmet=power.shortfalls(run.trusted.baseline, settings.policy.power.items()),
+    )
+
+
+def stated_policy(settings: Settings) -> Policy:
+    """What the settings say by themselves."""
     limits = settings.policy.limits
     return Policy(
         alpha=settings.policy.alpha,
-        effects=effects,
-        required=frozenset(settings.policy.required) | frozenset(implied & enabled),
+        effects={rule: Effect(effect) for rule, effect in settings.policy.effects.items()},
+        required=frozenset(settings.policy.required),
         contributor_share=limits.contributor_share,
         source_share=limits.source_share,
         batch_share=limits.batch_share,
@@ -100,7 +123,8 @@ def reader_outcomes(ingested: Ingest, run: Run) -> list[Outcome]:
     columns = Outcome(rule=agreed_columns.OTHER_COLUMNS.id, skipped="the batch could not be read")
     if ingested.batch is not None:
         columns = agreed_columns.compare(ingested.batch, run.trusted.baseline, _named(run))
-    return [*(_grouped(rule.id, found) for rule in READER_RULES), columns]
+    files = known_files.compare(ingested.files, run.trusted.signatures)
+    return [*(_grouped(rule.id, found) for rule in READER_RULES), columns, files]
 
 
 def _named(run: Run) -> set[str]:

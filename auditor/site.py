@@ -13,11 +13,14 @@ from auditor import baseline_files, suites
 from auditor.agreed_columns import RULES as COLUMN_RULES
 from auditor.baseline import Baseline, key_id
 from auditor.config import Settings
-from auditor.detectors import DETECTORS
+from auditor.config.settings import SignatureSettings
+from auditor.detectors import EVERY
 from auditor.errors import (
     BaselineError,
     ConfigError,
+    TrustError,
 )
+from auditor.known_files import RULES as FILE_RULES
 from auditor.model import (
     Effect,
     Family,
@@ -26,8 +29,13 @@ from auditor.model import (
 )
 from auditor.policy import RULES as POLICY_RULES
 from auditor.provenance.keys import PublicKey, public_key
+from auditor.provenance.refused import Refused
 from auditor.provenance.rules import RULES as PROVENANCE_RULES
+from auditor.provenance.signatures import verify
+from auditor.provenance.strict_json import MAX_BYTES
 from auditor.readers import RULES as READER_RULES
+from auditor.readers import read_plain
+from auditor.signature_list import SignatureList
 from auditor.workspace import Workspace
 
 INCOMPLETE: Final = Rule(
@@ -41,8 +49,9 @@ INCOMPLETE: Final = Rule(
 
 def all_rules() -> dict[str, Rule]:
     """Every rule by id: readers, provenance, detectors, policy."""
-    detectors = [detector.rule for detector in DETECTORS]
-    every = [*READER_RULES, *COLUMN_RULES, *PROVENANCE_RULES, *detectors, *POLICY_RULES, INCOMPLETE]
+    detectors = [detector.rule for detector in EVERY]
+    received = [*READER_RULES, *COLUMN_RULES, *FILE_RULES, *PROVENANCE_RULES]
+    every = [*received, *detectors, *POLICY_RULES, INCOMPLETE]
     if len({rule.id for rule in every}) != len(every):
         raise ValueError("two rules have one id")
     return {rule.id: rule for rule in every}
@@ -61,6 +70,7 @@ class Trusted:
     expectations: Sequence[Mapping[str, Any]] | None
     keys: Mapping[str, Sequence[PublicKey]]
     site_key: bytes
+    signatures: SignatureList | None = None
 
 
 def workspace(settings: Settings) -> Workspace:
@@ -75,8 +85,11 @@ def workspace(settings: Settings) -> Workspace:
     )
 
 
-def load_trusted(settings: Settings, site_key: bytes) -> Trusted:
-    """Read baseline, suite and keys; a mistake in them is ours and ends before a run begins."""
+def load_trusted(settings: Settings, site_key: bytes, now: dt.datetime | None = None) -> Trusted:
+    """Read baseline, suite, keys, list; a mistake in them is ours and ends before a run begins.
+
+    `now` decides whether the signature list is in force; default: the machine's clock.
+    """
     baseline = baseline_files.read(settings.baseline) if settings.baseline else None
     if baseline is not None and baseline.key_id != key_id(site_key):
         raise BaselineError(
@@ -88,17 +101,43 @@ def load_trusted(settings: Settings, site_key: bytes) -> Trusted:
         source: tuple(_read_key(entry) for entry in entries)
         for source, entries in settings.manifest.keys.items()
     }
-    return Trusted(baseline=baseline, expectations=suite, keys=keys, site_key=site_key)
+    return Trusted(
+        baseline=baseline,
+        expectations=suite,
+        keys=keys,
+        site_key=site_key,
+        signatures=_signatures(settings.signatures, now or utc_now()),
+    )
 
 
-def _read_key(entry: str) -> PublicKey:
+def _signatures(settings: SignatureSettings, now: dt.datetime) -> SignatureList | None:
+    """The signed list, verified: one that nobody vouches for is worse than none."""
+    if settings.path is None:
+        return None
+    if not settings.keys:
+        raise ConfigError("signatures.path needs signatures.keys: who may sign the list")
+    keys = tuple(_read_key(entry, "signatures.keys") for entry in settings.keys)
+    try:
+        envelope = read_plain(settings.path, MAX_BYTES)
+        return verify(envelope, keys=keys, threshold=settings.threshold, now=now)
+    except OSError as error:
+        text = f"signatures.path: {settings.path}: cannot be read ({error.strerror})"
+        raise ConfigError(text) from error
+    except Refused as refused:
+        raise TrustError(
+            f"signatures.path: {settings.path}: {refused} Make the list with `auditor signatures "
+            "create`, and sign it with a key that signatures.keys names"
+        ) from refused
+
+
+def _read_key(entry: str, setting: str = "manifest.keys") -> PublicKey:
     """A key in hex, or the path of a file that holds one."""
     if "/" not in entry and not entry.endswith((".pub", ".pem")):
         return public_key(entry.encode())
     try:
         return public_key(Path(entry).read_bytes())
     except OSError as error:
-        raise ConfigError(f"manifest.keys: {entry}: cannot be read ({error.strerror})") from error
+        raise ConfigError(f"{setting}: {entry}: cannot be read ({error.strerror})") from error
 
 
 def own_version() -> str:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
+import datetime as dt
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from auditor import baseline_files, calibration
 from auditor.baseline import Baseline
+from auditor.baseline_parts import Origin
+from auditor.baseline_versions import reason_sha256
+from auditor.calibration import Plan, utc_text
 from auditor.config import Settings, detector_options
 from auditor.detectors import DETECTORS
 from auditor.errors import BaselineError, BatchError
-from auditor.formats import report_json
 from auditor.ledger import Ledger
 from auditor.model import RoleRecord
-from auditor.provenance.digests import subject_digest
-from auditor.provenance.manifest import FileEntry
+from auditor.promotion import Accepted, accepted
 from auditor.readers import Ingest, StagedBatch, ingest, resolve
 from auditor.roles import describe, infer_roles
 from auditor.site import utc_now, workspace
 
 Progress = Callable[[str], None]
+
+#: Processes that measure power.
+WORKERS: Final = 2
 
 
 def read_trusted(
@@ -45,10 +51,18 @@ def read_trusted(
 
 
 def build_from_files(
-    paths: list[str], settings: Settings, output: Path, *, progress: Progress | None = None
+    paths: list[str],
+    settings: Settings,
+    output: Path,
+    *,
+    power: int = 0,
+    progress: Progress | None = None,
 ) -> Baseline:
-    """Build from files that somebody trusts, write to `output`, log `baseline.promoted`."""
-    return _build(paths, settings, output, {"from": "files"}, progress)
+    """Build from files that somebody trusts, write to `output`, log `baseline.promoted`.
+
+    `power`: trials to measure power with, 0 for none.
+    """
+    return _build(paths, settings, output, {"from": "files"}, progress, power=power)
 
 
 def build_from_run(
@@ -58,47 +72,52 @@ def build_from_run(
     reviewed_by: str,
     reason: str,
     *,
+    power: int = 0,
     progress: Progress | None = None,
 ) -> Baseline:
     """Build from the rows that a run published, after a person looked; both are logged.
 
+    There is no cooling-off: this is how a site without a baseline starts.
+
     Raises:
         BaselineError: the run published nothing.
     """
-    roots = workspace(settings)
-    folder = roots.find_run(prefix)
-    report = report_json.loads((folder / "report.json").read_bytes())
-    if report.published_digest is None or report.mode != "gate":
-        raise BaselineError(f"{folder.name}: this run published nothing ({report.verdict})")
-    published = roots.publish_to / report.published_digest
-    paths = _attested(published, report.published_digest)
+    one = accepted(prefix, workspace(settings), utc_now(), 0.0)
     detail = {
         "from": "run",
-        "run": folder.name,
+        "run": one.run,
         "reviewed_by": reviewed_by,
-        "reason_sha256": hashlib.sha256(reason.encode()).hexdigest(),
+        "reason_sha256": reason_sha256(reason),
     }
-    built = _build(paths, settings, output, detail, progress)
+    origin = origin_of(one, settings.name, utc_now(), reviewed_by)
+    built = _build(list(one.paths), settings, output, detail, progress, origin, power)
     # The ledger keeps no free text; the reason lies beside the baseline, bound by its digest.
     (output / "reason.txt").write_text(reason + "\n", encoding="utf-8")
     return built
 
 
-def _attested(published: Path, digest: str) -> list[str]:
-    """The published files, if they are exactly those that the run's digest names."""
-    found = [path for path in sorted(published.rglob("*")) if path.suffix == ".parquet"]
-    listed = [
-        FileEntry(
-            name=path.relative_to(published).as_posix(),
-            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-            size=path.stat().st_size,
-            rows=0,
-        )
-        for path in found
-    ]
-    if not found or subject_digest(listed) != digest:
-        raise BaselineError(f"{published}: holds other files than the run published")
-    return [str(path) for path in found]
+def origin_of(one: Accepted, name: str, now: dt.datetime, reviewed_by: str | None) -> Origin:
+    """What a part says about the run that it is of."""
+    return Origin(
+        name=name,
+        added_at=utc_text(now),
+        run=one.run,
+        accepted_at=utc_text(one.accepted_at),
+        published=one.published,
+        reviewed_by=reviewed_by,
+    )
+
+
+def plan_of(settings: Settings, key: bytes, now: dt.datetime, origin: Origin | None = None) -> Plan:
+    """How this site builds baselines: its rules with their options."""
+    return Plan(
+        name=settings.name,
+        site_key=key,
+        now=now,
+        options=detector_options(settings),
+        detectors=tuple(d for d in DETECTORS if settings.enabled(d.rule.id)),
+        origin=origin,
+    )
 
 
 def _build(
@@ -107,6 +126,8 @@ def _build(
     output: Path,
     detail: dict[str, str],
     progress: Progress | None,
+    origin: Origin | None = None,
+    power: int = 0,
 ) -> Baseline:
     roots, now = workspace(settings), utc_now()
     key = roots.key()
@@ -117,20 +138,14 @@ def _build(
     staging = Path(tempfile.mkdtemp(prefix="auditor-baseline-"))
     try:
         batch, _ = read_trusted(paths, settings, staging, progress)
-        plan = calibration.Plan(
-            name=settings.name,
-            site_key=key,
-            now=now,
-            options=detector_options(settings),
-            detectors=tuple(d for d in DETECTORS if settings.enabled(d.rule.id)),
-        )
+        plan = replace(plan_of(settings, key, now, origin), power=power, workers=WORKERS)
         built = calibration.build(batch, plan, progress)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    baseline_files.write(built, output)
     Ledger(roots.ledger).append(
         "baseline.promoted", at=now, via="cli", subject=built.digest, detail=detail
     )
+    baseline_files.write(built, output)
     return built
 
 

@@ -69,7 +69,7 @@ def _baseline(folder: Path, made: Rows) -> None:
     config = folder / "auditor.yaml"
     config.write_text(CONFIG.format(features=features, baseline=""))
     command = [sys.executable, "-m", "auditor", "baseline", "build", str(made.trusted)]
-    command += ["--config", str(config), "-o", str(folder / "baseline"), "-q"]
+    command += ["--config", str(config), "-o", str(folder / "baseline"), "-q", "--power", "skip"]
     subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
     config.write_text(CONFIG.format(features=features, baseline="baseline: baseline\n"))
 

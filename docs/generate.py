@@ -325,9 +325,9 @@ def _rules() -> Mapping[str, Any]:
 
 
 def _options(rule: str) -> dict[str, Any]:
-    from auditor.detectors import DETECTORS
+    from auditor.detectors import EVERY
 
-    for detector in DETECTORS:
+    for detector in EVERY:
         if detector.rule.id == rule:
             return {"enabled": True, **dataclasses.asdict(detector.options())}
     return {}

@@ -16,9 +16,10 @@ from auditor import calibration, samples, suites
 from auditor.baseline import Baseline
 from auditor.batch import Roles, TableBatch
 from auditor.config import detector_options, load
-from auditor.context import Context
+from auditor.context import Context, Record, Sent
 from auditor.demo import ROLES
 from auditor.detectors.outliers import Options as OutlierOptions
+from auditor.signature_list import SignatureList
 
 # No test asserts a time, and a loaded machine misses the default of 200 ms an example.
 settings.register_profile("auditor", deadline=None)
@@ -26,6 +27,20 @@ settings.load_profile("auditor")
 
 SITE_KEY = b"k" * 32
 NOON = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
+
+
+def known_bad() -> SignatureList:
+    """A list as it is after its signature was verified."""
+    return SignatureList(
+        name="known-bad",
+        version=1,
+        digest="0" * 64,
+        created_on=NOON,
+        expires_on=NOON + dt.timedelta(days=90),
+        tokens=frozenset({"zq-trigger"}),
+        domains=frozenset({"evil.example"}),
+        files=frozenset({"ab" * 32}),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -72,4 +87,14 @@ def diamonds_context(diamonds_baseline: Baseline, diamonds_settings: dict[str, o
         # Two columns of the suite: each expectation costs time in every test.
         expectations=[e for e in suite if e["kwargs"].get("column") in ("carat", "cut")],
         settings=diamonds_settings,
+        signatures=known_bad(),
+        contributors=in_standing(diamonds_baseline),
+        vouched=True,
     )
+
+
+def in_standing(baseline: Baseline) -> dict[str, Record]:
+    """Whoever sent trusted rows has sent thirty good batches before."""
+    good = Sent(rows=100, suspicious=0, quarantined=0, certain=0, vouched=True)
+    names = {str(name) for name in baseline.trusted_texts("contributor")}
+    return {name: Record(batches=(good,) * 30) for name in names}

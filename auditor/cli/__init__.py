@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from auditor.cli import audits, baselines, manifests, runs, setup
+from auditor.cli import audits, baselines, manifests, redteam, runs, setup, signatures
 from auditor.cli.common import Group
 
 app = typer.Typer(
@@ -28,7 +28,9 @@ audits.register(app)
 setup.register(app)
 baselines.register(app)
 manifests.register(app)
+signatures.register(app)
 runs.register(app)
+redteam.register(app)
 
 
 def main() -> None:

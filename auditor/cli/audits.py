@@ -39,6 +39,7 @@ class Profile(StrEnum):
 
     QUICK = "quick"
     STANDARD = "standard"
+    DEEP = "deep"
 
 
 class FailOn(StrEnum):
@@ -49,10 +50,11 @@ class FailOn(StrEnum):
 
 
 Scope = Annotated[
-    Profile,
+    Profile | None,
     typer.Option(
-        help="quick: integrity, provenance, duplicates (about 1 s); "
-        "standard: also expectations and the rules that fit models (about 5 s and more)."
+        help="quick: integrity, provenance, hidden characters, duplicates (about 1 s); "
+        "standard: also expectations and the rules that fit models (about 5 s and more); "
+        "deep: also those that fit many (minutes). Default: `profile` of the settings."
     ),
 ]
 Data = Annotated[
@@ -101,7 +103,7 @@ def audit(
     fail_on: Annotated[
         FailOn, typer.Option(help="`quarantine`: exit 10 when rows would be set aside.")
     ] = FailOn.REJECT,
-    profile: Scope = Profile.STANDARD,
+    profile: Scope = None,
     form: Format = Form.RICH,
     output: Output = None,
     no_samples: NoSamples = False,
@@ -116,6 +118,8 @@ def audit(
 
     outputs = parse_outputs(output or [])
     settings = _settings(config, label, role, baseline, expectations, no_samples)
+    if profile in (Profile.STANDARD, Profile.DEEP):
+        settings = settings.model_copy(update={"profile": str(profile)})
     result = _run(data, settings, Mode.AUDIT, manifest, quiet, profile)
     _tell(result, form, outputs, open_report, samples=settings.outputs.samples)
     codes = {Verdict.REJECT: Exit.REJECT, Verdict.HOLD: Exit.HOLD}
@@ -212,7 +216,7 @@ def _run(
     mode: Any,
     manifest: Path | None,
     quiet: bool,
-    profile: Profile = Profile.STANDARD,
+    profile: Profile | None = None,
 ) -> Result:
     from auditor.cli.common import keep_pandas_out
     from auditor.errors import ConfigError
@@ -220,6 +224,8 @@ def _run(
     if settings.expectations is None or profile == Profile.QUICK:
         keep_pandas_out()
     from auditor.detectors import DETECTORS
+    from auditor.detectors.hidden_text import HiddenText
+    from auditor.detectors.known_bad import KnownBad
     from auditor.model import Family
     from auditor.pipeline import audit as run_audit
     from auditor.readers import resolve
@@ -227,7 +233,10 @@ def _run(
 
     if manifest is not None and not manifest.is_file():
         raise ConfigError(f"{manifest}: no such manifest")
-    heavy = set(Family) - {Family.DUPLICATION} if profile == Profile.QUICK else set()
+    fast = {HiddenText.rule.id, KnownBad.rule.id}
+    light = tuple(
+        d for d in DETECTORS if d.rule.family == Family.DUPLICATION or d.rule.id in fast
+    )
     name = settings.name if settings.name != "batch" else Path(data[0]).name or data[0]
     job = Job(
         settings=settings,
@@ -235,7 +244,7 @@ def _run(
         sources=resolve(data),
         name=name,
         manifest=manifest,
-        detectors=tuple(d for d in DETECTORS if d.rule.family not in heavy),
+        detectors=light if profile == Profile.QUICK else None,
         progress=progress(quiet),
     )
     try:

@@ -1,4 +1,4 @@
-"""`auditor baseline build|show|diff`."""
+"""`auditor baseline build|show|diff`; `promote` and `drop` are in `promotions`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from auditor.cli.audits import Config, Label, Quiet, Role
 from auditor.cli.common import end_progress, load_settings, parse_roles, progress
+from auditor.cli.promotions import drop, promote
 
 if TYPE_CHECKING:
     from auditor.baseline import Baseline
@@ -25,6 +26,8 @@ def register(app: typer.Typer) -> None:
     group.command()(build)
     group.command()(show)
     group.command()(diff)
+    group.command()(promote)
+    group.command()(drop)
     app.add_typer(group, name="baseline", help="What is trusted: build it, look at it, compare.")
 
 
@@ -41,11 +44,15 @@ def build(
     ] = None,
     reviewed_by: Annotated[str | None, typer.Option(help="Who looked at that run.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why its rows can be trusted.")] = None,
+    power: Annotated[
+        str,
+        typer.Option(help="Attacks planted to measure power (minutes), at most; `skip`: unknown."),
+    ] = "200",
     quiet: Quiet = False,
 ) -> None:
     """Build a baseline from trusted files, or from a reviewed run. It is immutable once built.
 
-    The thresholds of every rule are calibrated on it, and its false alarms are measured.
+    The thresholds of every rule are calibrated on it, its false alarms and its power are measured.
     """
     from auditor.errors import ConfigError
     from auditor.trusting import build_from_files, build_from_run
@@ -57,13 +64,13 @@ def build(
         raise ConfigError("give trusted files, or --from-run RUN, and not both")
     if from_run and not (reviewed_by and reason):
         raise ConfigError("--from-run needs --reviewed-by NAME and --reason TEXT; both are logged")
-    say = progress(quiet)
+    trials, say = _trials(power), progress(quiet)
     if from_run:
         built = build_from_run(
-            from_run, settings, output, str(reviewed_by), str(reason), progress=say
+            from_run, settings, output, str(reviewed_by), str(reason), power=trials, progress=say
         )
     else:
-        built = build_from_files(data or [], settings, output, progress=say)
+        built = build_from_files(data or [], settings, output, power=trials, progress=say)
     end_progress(quiet)
     typer.echo(f"baseline {built.digest[:16]} in {output}")
     _print(built)
@@ -100,6 +107,17 @@ def diff(
         typer.echo(json.dumps(asdict(found), indent=2))
         return
     typer.echo("\n".join(compared(found)))
+
+
+def _trials(text: str) -> int:
+    from auditor.errors import ConfigError
+    from auditor.power import FEWEST
+
+    if text == "skip":
+        return 0
+    if not (text.isascii() and text.isdigit() and FEWEST <= int(text[:9]) <= 100_000):
+        raise ConfigError(f"--power {text}: give skip, or a number of trials from {FEWEST} on")
+    return int(text)
 
 
 def _print(baseline: Baseline) -> None:

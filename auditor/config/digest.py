@@ -24,10 +24,10 @@ def digest(
 ) -> str:
     """Lowercase hex sha256 of the canonical JSON (RFC 8785) of the settings that decide.
 
-    Those are roles, manifest keys, detectors with all options, policy, gate and limits. Names,
-    paths and outputs do not count: the same policy has the same digest on every machine. `suite`
-    is the digest of the expectations, `rules` the ids (with versions) of all rules in force.
-    Baseline and the auditor's version are fields of their own in the attestation.
+    Those are roles, profile, manifest keys, detectors with all options, policy, gate and limits.
+    Names, paths and outputs do not count: the same policy has the same digest on every machine.
+    `suite` is the digest of the expectations, `rules` the ids (with versions) of all rules in
+    force. Baseline and the auditor's version are fields of their own in the attestation.
 
     Raises `ConfigError` where a key file cannot be read.
     """
@@ -43,7 +43,13 @@ def digest(
             "source": settings.manifest.source,
             "unsigned": settings.manifest.unsigned,
         },
-        **settings.model_dump(mode="json", include={"roles", "policy", "gate", "limits"}),
+        "signatures": {
+            "keys": sorted(map(_key, settings.signatures.keys or ())),
+            "threshold": settings.signatures.threshold,
+        },
+        **settings.model_dump(
+            mode="json", include={"roles", "profile", "policy", "gate", "limits"}
+        ),
     }
     try:
         return hashlib.sha256(rfc8785.dumps(said)).hexdigest()
@@ -63,4 +69,4 @@ def _key(text: str) -> str:
     try:
         return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
     except OSError as error:
-        raise ConfigError(f"manifest.keys: {path} cannot be read ({error.strerror})") from error
+        raise ConfigError(f"keys: {path} cannot be read ({error.strerror})") from error

@@ -23,18 +23,19 @@ _STRICT: Final = ("hold", "reject")
 
 
 def installed() -> Detectors:
-    """The detectors of this version."""
-    from auditor.detectors import DETECTORS
+    """The detectors of this version, of every profile."""
+    from auditor.detectors import EVERY
 
-    return DETECTORS
+    return EVERY
 
 
 def rule_families(detectors: Detectors) -> dict[str, Family]:
     """Every rule id there is, with its family: the detectors' and those of the other stages."""
-    from auditor import agreed_columns, policy, readers
+    from auditor import agreed_columns, known_files, policy, readers
     from auditor.provenance.rules import RULES
 
-    others = (*readers.RULES, *agreed_columns.RULES, *RULES, *policy.RULES)
+    received = (*readers.RULES, *agreed_columns.RULES, *known_files.RULES)
+    others = (*received, *RULES, *policy.RULES)
     return {rule.id: rule.family for rule in (*(d.rule for d in detectors), *others)}
 
 
@@ -68,9 +69,16 @@ def complaints(settings: Settings, detectors: Detectors) -> list[Complaint]:
         options = _options(settings, detector)
         if isinstance(options, list):
             found += options
-    if detectors and not any(settings.enabled(d.rule.id) for d in detectors):
+    running = [d for d in detectors if _in_profile(settings, d)]
+    if detectors and not any(settings.enabled(d.rule.id) for d in running):
         found.append(Complaint(("detectors",), "every rule is switched off; a gate needs one"))
     return found
+
+
+def _in_profile(settings: Settings, detector: type[Detector]) -> bool:
+    from auditor.detectors import DEEP
+
+    return settings.profile == "deep" or detector not in DEEP
 
 
 def _unknown_rules(

@@ -31,6 +31,8 @@ _POLICY: Final = Policy()
 _LIMITS: Final = Limits()
 
 EffectName = Literal["note", "quarantine", "reject", "hold"]
+#: The families of `auditor.power.STAND_INS`.
+PowerFamily = Literal["trigger", "label", "contributor", "duplication", "feature"]
 
 
 class Section(BaseModel):
@@ -60,6 +62,18 @@ class ManifestSettings(Section):
     AUDITOR_PROVENANCE_VERIFIED. `audit` notes it in any case."""
     path: OutPath | None = None
     """The manifest, where it is not beside the batch as <batch>.manifest.dsse.json."""
+
+
+class SignatureSettings(Section):
+    """What is known to be bad, and who may say so."""
+
+    path: InPath | None = None
+    """A signed list of known-bad tokens, domains and file digests, made by `auditor signatures
+    create` and `sign`. A list that `keys` did not sign, or that has expired, ends the command."""
+    keys: Keys | None = None
+    """Public keys that may sign the list: paths of .pub files, or hex."""
+    threshold: Count = 1
+    """How many of the keys must have signed."""
 
 
 class DetectorSettings(BaseModel):
@@ -103,6 +117,9 @@ class PolicySettings(Section):
     If one did not, the verdict is HOLD."""
     limits: PolicyLimits = Field(default_factory=PolicyLimits)
     """Shares above which senders, or the batch, are judged as a whole."""
+    power: dict[PowerFamily, Count] = Field(default_factory=dict)
+    """Family -> number of poison rows from which its attacks must have been caught when the
+    baseline was built. HOLD where the measured power does not reach that, or is unknown."""
     broken_files: Literal["reject", "set_aside"] = "reject"
     """What one file that cannot be used does: reject the batch, or be set aside by name."""
 
@@ -182,6 +199,16 @@ class FlowSettings(Section):
     """Called with the published path and its digest after the gate, as "module:function"."""
 
 
+class PromotionSettings(Section):
+    """How accepted batches become part of the baseline."""
+
+    allow: Literal["never", "reviewed", "automatic"] = "reviewed"
+    """never: nothing is added. reviewed: by `baseline promote RUN`, with a name and a reason.
+    automatic: also by `baseline promote --due`, which a schedule runs and nobody reviews."""
+    cooling_off_days: float = Field(default=7.0, ge=0, le=3650, allow_inf_nan=False)
+    """Days between the verdict and the promotion: what was poisoned is often known by then."""
+
+
 class Settings(Section):
     """The settings of auditor.yaml."""
 
@@ -192,12 +219,19 @@ class Settings(Section):
     are not set are inferred, and the report says how."""
     baseline: InPath | None = None
     """What was trusted before, made by `auditor baseline build`."""
+    promotion: PromotionSettings = Field(default_factory=PromotionSettings)
+    """How accepted batches become part of the baseline."""
     expectations: InPath | None = None
     """A suite of expectations (JSON), made by `auditor init`."""
     manifest: ManifestSettings = Field(default_factory=ManifestSettings)
     """Who may vouch for a batch."""
+    signatures: SignatureSettings = Field(default_factory=SignatureSettings)
+    """What is known to be bad, and who may say so."""
     detectors: dict[str, DetectorSettings] = Field(default_factory=dict)
     """Rule id -> whether it runs, and its own options."""
+    profile: Literal["standard", "deep"] = "standard"
+    """Which rules run. deep: also those that fit many models, for groups of rows and for classes
+    (minutes). They get a share of the error budget of their own."""
     policy: PolicySettings = Field(default_factory=PolicySettings)
     """How findings become a verdict."""
     gate: GateSettings = Field(default_factory=GateSettings)

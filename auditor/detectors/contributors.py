@@ -13,15 +13,15 @@ Steinhardt, Koh, Liang 2017 and Hovy et al. 2013 (MACE) model senders and their 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from auditor.baseline import Baseline
-from auditor.batch import Batch, Roles, as_text, read_columns, texts
+from auditor.batch import Batch, Roles, Shared, as_text, read_columns, texts
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder
@@ -81,22 +81,20 @@ class Trusted:
     rows: int
 
     @classmethod
-    def fit(cls, baseline: Baseline, settings: Options, seed: int) -> Trusted:
-        """Refit on the baseline's sample, deterministically; thresholds are the stored ones."""
-        stored = baseline.thresholds.get(Contributors.rule.id)
+    def fit(cls, baseline: Baseline, model: str, seed: int, rule: str) -> Trusted:
+        """Refit on the baseline's sample, deterministically; thresholds are those of `rule`."""
+        stored = baseline.thresholds.get(rule)
         if not stored:
             raise Unavailable("the baseline holds no thresholds for it; build it again")
         sample, roles = baseline.sample, baseline.roles
         classes = Classes(tuple(stored["classes"]))
         encoder = Encoder.fit(sample, roles.features)
         codes = classes.codes(as_text(sample.column(str(roles.label))).to_pylist())
-        model = fit(
-            encoder.transform(sample), codes, len(classes.names), model=settings.model, seed=seed
-        )
+        fitted = fit(encoder.transform(sample), codes, len(classes.names), model=model, seed=seed)
         softening = Softening(float(stored["temperature"]), float(stored["noise"]))
         spreads = tuple(float(v) for v in stored["spreads"])
         known = frozenset(v for v in baseline.trusted_texts("contributor") if v is not None)
-        return cls(classes, encoder, model, softening, spreads, known, int((codes >= 0).sum()))
+        return cls(classes, encoder, fitted, softening, spreads, known, int((codes >= 0).sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +104,7 @@ class Contributors:
     trusted: Trusted | None
     settings: Options
     seed: int
+    shared: Shared = field(default_factory=Shared)
 
     options: ClassVar[type] = Options
     rule: ClassVar[Rule] = Rule(
@@ -131,8 +130,10 @@ class Contributors:
             Unavailable: a baseline that was built without this rule.
         """
         settings, baseline = context.options(cls.rule.id, Options), context.baseline
-        trusted = Trusted.fit(baseline, settings, context.seed) if baseline else None
-        return cls(trusted, settings, context.seed)
+        trusted = None
+        if baseline is not None:
+            trusted = Trusted.fit(baseline, settings.model, context.seed, cls.rule.id)
+        return cls(trusted, settings, context.seed, context.shared)
 
     @classmethod
     def calibrate(
@@ -165,7 +166,9 @@ class Contributors:
         if not any(value is not None for value in senders):
             raise Unavailable(f"no row has a value in contributor column {sender!r}")
         judged, enough = (
-            (_apply(self.trusted, batch), True) if self.trusted else self._within(batch, senders)
+            (judge_labels(lambda: trusted, batch, self.shared, self.settings.model), True)
+            if (trusted := self.trusted)
+            else self._within(batch, senders)
         )
         if not len(judged.rows):
             raise Unavailable("no row has a label that trusted rows have")
@@ -267,6 +270,14 @@ def _out_of_fold(
     return out_of_fold(
         encoder.transform(table), codes, classes, model=settings.model, seed=seed, groups=senders
     )
+
+
+def judge_labels(
+    trusted: Callable[[], Trusted], batch: Batch, shared: Shared, model: str
+) -> Judged:
+    """Probabilities of the batch under the trusted model, once for all rules that want them."""
+    key = ("labels by the trusted model", model)
+    return shared.once(batch, key, lambda: _apply(trusted(), batch))
 
 
 def _apply(trusted: Trusted, batch: Batch) -> Judged:

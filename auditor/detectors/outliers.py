@@ -52,6 +52,8 @@ from auditor.tails import (
 
 #: Parts of the trusted rows: a panel is fitted without each of them and takes its quantiles there.
 FOLDS = 3
+#: From this many trusted rows on one held-out third is enough, and costs a third.
+ONE_FOLD_ROWS = 6_000
 #: Rows of a contributor that is judged by itself, and how many contributors are, the largest.
 SENDER_ROWS = 5
 SENDERS = 1_000
@@ -138,7 +140,9 @@ class Outliers:
             raise Unavailable("no feature column")
         found, tails, senders = [], [], []
         for train, held in _folds(sample, seed):
-            scores = _fit(train, roles, settings, seed, FOLDS).scores(held, _labels(held, roles))
+            scores = _fit(train, roles, settings, seed, _fold_count(sample)).scores(
+                held, _labels(held, roles)
+            )
             own = {name: Reference.of(values) for name, values in scores.items()}
             found.append({name: reference.to_json() for name, reference in own.items()})
             tails.append(strongest({name: own[name].tail(v) for name, v in scores.items()}))
@@ -281,8 +285,12 @@ def _groups(known: Coded) -> dict[str, Codes]:
 def _folds(sample: pa.Table, seed: int) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Rows to fit on and rows to take quantiles from (cross-conformal prediction, Vovk 2015)."""
     fold = np.random.default_rng(seed).permutation(sample.num_rows) % FOLDS
-    for held in range(FOLDS):
+    for held in range(_fold_count(sample)):
         yield sample.take(np.flatnonzero(fold != held)), sample.take(np.flatnonzero(fold == held))
+
+
+def _fold_count(sample: pa.Table) -> int:
+    return FOLDS if sample.num_rows < ONE_FOLD_ROWS else 1
 
 
 def _trusted(baseline: Baseline, settings: Options) -> tuple[Fold, ...]:
@@ -305,7 +313,7 @@ def _trusted(baseline: Baseline, settings: Options) -> tuple[Fold, ...]:
     names = [n for n in stored["folds"][0] if all(n in own for own in stored["folds"])]
     return tuple(
         Fold(
-            _fit(train, baseline.roles, settings, baseline.seed, FOLDS),
+            _fit(train, baseline.roles, settings, baseline.seed, _fold_count(baseline.sample)),
             {name: Reference.from_json(own[name]) for name in names},
         )
         for own, (train, _) in zip(

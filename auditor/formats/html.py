@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -66,17 +67,23 @@ def policy() -> str:
 
 
 def _page(report: Report, limits: Limits) -> str:
+    title = f"{wording.verdict(report)} \u00b7 {report.batch_name} \u00b7 auditor"
+    kind = f"verdict-{wording.verdict(report).lower()}"
+    return page(title, (("main", "Verdict"), *_TITLES), _main(report, limits), class_=kind)
+
+
+def page(title: str, contents: Sequence[tuple[str, str]], main: Markup, *, class_: str) -> str:
+    """Return a page of our kind: `contents` are (anchor, title), `main` is the element `#main`."""
     body = tag(
         "body",
         tag("a", "Skip to the report", href="#main", class_="skip"),
-        tag("div", _contents(), _main(report, limits), class_="frame"),
-        class_=f"verdict-{wording.verdict(report).lower()}",
+        tag("div", _contents(contents), main, class_="frame"),
+        class_=class_,
     )
-    return "<!doctype html>\n" + tag("html", _head(report), body, lang="en") + "\n"
+    return "<!doctype html>\n" + tag("html", _head(title), body, lang="en") + "\n"
 
 
-def _head(report: Report) -> Markup:
-    title = f"{wording.verdict(report)} \u00b7 {report.batch_name} \u00b7 auditor"
+def _head(title: str) -> Markup:
     return tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -90,10 +97,9 @@ def _head(report: Report) -> Markup:
     )
 
 
-def _contents() -> Markup:
-    items = [tag("li", tag("a", title, href=f"#{name}")) for name, title in _TITLES]
-    first = tag("li", tag("a", "Verdict", href="#main"))
-    return tag("nav", tag("ol", first, *items), aria_label="Contents", class_="contents")
+def _contents(titles: Sequence[tuple[str, str]]) -> Markup:
+    items = [tag("li", tag("a", title, href=f"#{name}")) for name, title in titles]
+    return tag("nav", tag("ol", *items), aria_label="Contents", class_="contents")
 
 
 def _main(report: Report, limits: Limits) -> Markup:

@@ -9,7 +9,7 @@ from auditor.formats import wording
 from auditor.formats.escape import ELLIPSIS
 from auditor.formats.limits import Limits
 from auditor.formats.markup import Child, Markup, clipped, facts, join, row, table, tag
-from auditor.model import Effect, Report, RuleRecord, Verdict
+from auditor.model import Effect, PowerRecord, Report, RuleRecord, Verdict
 
 # Shapes in a 24 x 24 field, drawn as strokes: a tick, an exclamation mark, a cross, a pause.
 _ICONS: Final = {
@@ -123,8 +123,39 @@ def missed(report: Report, limits: Limits) -> Markup:
     power, alarms = prose(report.power), prose(report.false_alarms)
     sentences = facts([("Power", power), ("False alarms", alarms)])
     return join(
-        sentences, _not_covered(report, limits), _not_judged(report, limits), _covered(report)
+        sentences,
+        _power(report, limits),
+        _not_covered(report, limits),
+        _not_judged(report, limits),
+        _covered(report),
     )
+
+
+def _power(report: Report, limits: Limits) -> Markup | None:
+    """One line for each attack that was planted when the baseline was built."""
+    shown = report.power_by_attack[: limits.items]
+    if not shown:
+        return None
+    rows = [
+        row(
+            clipped(one.attack, limits.cell),
+            clipped(one.family, limits.cell),
+            clipped(_from(one), limits.cell),
+            f"{one.caught} of {one.trials}",
+            f"{100 * one.low:.0f} to {100 * one.high:.0f} %",
+            numbers=(3, 4),
+        )
+        for one in shown
+    ]
+    head: list[Child] = ["Attack", "Family", "Caught from", "Caught", "95 % interval"]
+    caption = "Poison rows from which on an attack is caught"
+    return table(head, rows, caption=caption, numbers=(3, 4))
+
+
+def _from(one: PowerRecord) -> str:
+    if one.reason:
+        return f"not planted: {one.reason}"
+    return "no number that was tried" if one.rows is None else wording.plural(one.rows, "row")
 
 
 def _not_covered(report: Report, limits: Limits) -> Markup:

@@ -97,6 +97,47 @@ def scatter(points: Sequence[tuple[float, float, bool]], label: str) -> Markup:
     return _canvas(600, 400, label, *shapes, class_="map", stretch=False)
 
 
+def curve(
+    points: Sequence[tuple[float, float, float]], other: Sequence[float], label: str
+) -> Markup:
+    """Return rates from 0 to 1, evenly spaced: (low, value, high) as a line with its intervals.
+
+    `other` is a second rate at the same places, drawn as a thick pale line behind the first.
+    """
+    # From edge to edge, as the labels of the axis are set below the plot.
+    step = 564 / max(len(points) - 1, 1)
+    places = [18 + at * step for at in range(len(points))]
+    spans = [
+        _box(x - 4, _height(high), 8, _height(low) - _height(high), "fill")
+        for x, (low, _, high) in zip(places, points, strict=True)
+    ]
+    values = [value for _, value, _ in points]
+    return _canvas(
+        600,
+        200,
+        label,
+        *spans,
+        tag("path", d=_line(places, other), class_="dots"),
+        tag("path", d=_line(places, values), class_="hots"),
+        class_="map",
+        stretch=False,
+    )
+
+
+def _height(rate: float) -> float:
+    """Return where a rate lies, with a margin so that 0 and 1 are not on the edge."""
+    return 188 - 176 * _part(rate, 1.0)
+
+
+def _line(places: Sequence[float], rates: Sequence[float]) -> str | None:
+    """Return a path through the rates, each with a small dash so that a single one is seen."""
+    shown = [(x, rate) for x, rate in zip(places, rates, strict=True) if math.isfinite(rate)]
+    if not shown:
+        return None
+    dashes = "".join(f"M{_fixed(x - 8)} {_fixed(_height(rate))}h16" for x, rate in shown)
+    return "M" + "L".join(f"{_fixed(x)} {_fixed(_height(rate))}" for x, rate in shown) + dashes
+
+
 class _Scale:
     """Maps values to 0..length with a margin; the far 0.5 % on each side lie on the edge."""
 

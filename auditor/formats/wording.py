@@ -34,6 +34,7 @@ FAMILIES: Final = {
     Family.FEATURE: "Features: do values lie outside what is known?",
     Family.TRIGGER: "Triggers: do values come together that never did, with one label?",
     Family.CONTRIBUTOR: "Contributors: do some send other rows than the rest?",
+    Family.INFLUENCE: "Influence: do some rows change what a model learns for the worse?",
     Family.DRIFT: "Drift: has the batch moved away from what is known?",
     Family.POLICY: "Policy: are limits of sources and contributors kept?",
 }

@@ -53,6 +53,8 @@ def batches(raw: BinaryIO, format_: str) -> Iterator[pa.RecordBatch]:
         batch.validate(full=True)  # offsets are the sender's: before anything follows them
         for start in range(0, batch.num_rows, CHUNK_ROWS):
             yield batch.slice(start, CHUNK_ROWS)
+    if format_ == "arrow stream" and raw.read(1):
+        raise Refused("FILE_POLYGLOT", "bytes follow the end of the Arrow stream")
 
 
 def _ipc(raw: BinaryIO, format_: str) -> Any:

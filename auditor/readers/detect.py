@@ -54,6 +54,21 @@ _REFUSED: Final = (
     (b"\x89HDF", "an HDF5 file; save it as Parquet"),
     (b"SQLite format 3", "a SQLite database; export the table as CSV or Parquet"),
     (b"%PDF", "a PDF document"),
+    (b"PK\x05\x06", "an empty zip archive"),
+    (b"PK\x07\x08", "a part of a zip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it first"),
+    (b"Rar!\x1a\x07", "a RAR archive; unpack it first"),
+    (b"\xd0\xcf\x11\xe0", "an old Office document; export it as CSV or Parquet"),
+    (b"\x7fELF", "a program (ELF)"),
+    (b"MZ", "a program (Windows)"),
+    (b"\xca\xfe\xba\xbe", "a program (Java or macOS)"),
+    (b"\xcf\xfa\xed\xfe", "a program (macOS)"),
+    (b"\xce\xfa\xed\xfe", "a program (macOS)"),
+    (b"\x00asm", "a program (WebAssembly)"),
+    (b"\x89PNG", "an image (PNG)"),
+    (b"\xff\xd8\xff", "an image (JPEG)"),
+    (b"GIF8", "an image (GIF)"),
+    (b"GGUF", "weights of a model (GGUF)"),
 )
 _PICKLES: Final = frozenset(b"\x80" + bytes([version]) for version in range(2, 6))
 _PICKLE_NAMES: Final = frozenset({".pkl", ".pickle", ".joblib", ".npy", ".npz", ".pt", ".pth"})

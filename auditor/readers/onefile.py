@@ -11,6 +11,7 @@ import pyarrow as pa
 from auditor.readers import columnar, delimited, jsonlines
 from auditor.readers.agree import Survey, hive_folders
 from auditor.readers.detect import HEAD, Form, compression_of, recognise
+from auditor.readers.disguise import refuse_disguise, tail_of
 from auditor.readers.infer import Column, convert
 from auditor.readers.limits import Budget, Limits, Refused, plain
 from auditor.readers.text import Encoding, Utf8, decompressed, examine
@@ -57,13 +58,14 @@ def look(item: Item, limits: Limits, budget: Budget) -> Found:
     """Find format, names and types of a file. Text is read whole, other formats by their header.
 
     Raises:
-        Refused: FILE_FORMAT, SCHEMA, LIMIT.
+        Refused: FILE_FORMAT, FILE_POLYGLOT, SCHEMA, LIMIT.
     """
     head = item.opened().read(HEAD)
     compression = compression_of(head)
     if compression:
         head = decompressed(item.opened(), compression).read(HEAD)
     form = recognise(item.name, head, compression)
+    refuse_disguise(form, head, tail_of(item.opened(), item.size))
     special = {"csv": _look_csv, "json lines": _look_json}
     found = special.get(form.format, _look_binary)(item, form, limits, budget)
     found.survey.folders = hive_folders(item.name)

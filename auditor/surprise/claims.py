@@ -20,7 +20,7 @@ Item = tuple[int, int]
 #: Trusted rates may drift up by this before a count is surprising.
 SLACK: Final = 1.25
 #: Rows that a conjunction needs.
-LEAST: Final = 5
+LEAST: Final = 8
 
 
 @dataclass(frozen=True)

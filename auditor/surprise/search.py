@@ -32,11 +32,13 @@ KEEP: Final = 1e-2
 DULL: Final = 0.1
 #: A trusted pair this unlikely under independence (corrected) is a clump.
 CLUMP_LEVEL: Final = 0.01
+#: Natural clumps this rare need no look at who sent the rows.
+NEVER: Final = 1e-8
 #: Causes that are reported at most, and the corrected p-value they need.
 CAUSES: Final = 25
 CLAIM: Final = 0.05
-#: Weight of the uncorrected tail in a row's score: it only breaks ties.
-TIE: Final = 0.02
+#: The uncorrected tail only breaks ties: its -log10 counts this much, up to FAR.
+TIE, FAR = 0.02, 25.0
 
 
 def mine(batch: Side, trusted: Sequence[Side], layout: Layout) -> tuple[Mined, ...]:
@@ -95,14 +97,13 @@ class Search:
         observed, known = new[a, b, y], own[a, b, y]
         mean, shape = self.rates.predict(known, expected[a, b, y], spread[a, b, y], y)
         tails = negative_binomial_tails(observed, mean, shape)
-        items = [((i, int(p)), (j, int(q))) for p, q in zip(a, b, strict=True)]
         dull = np.flatnonzero(tails > DULL)
         for h in dull[:: max(1, len(dull) // self.sampled)].tolist():
-            self.ordinary.append((items[h], self._label(int(y[h]))))
+            items = ((i, int(a[h])), (j, int(b[h])))
+            self.ordinary.append((items, self._label(int(y[h]))))
         for h in np.flatnonzero(tails < KEEP).tolist():
-            self.pairs.append(
-                self._hit(items[h], int(y[h]), observed[h], known[h], mean[h], tails[h])
-            )
+            items = ((i, int(a[h])), (j, int(b[h])))
+            self.pairs.append(self._hit(items, int(y[h]), observed[h], known[h], mean[h], tails[h]))
         if len(self.pairs) > 4 * KEPT:
             self.pairs = sorted(self.pairs, key=lambda hit: hit.tail)[:KEPT]
 
@@ -125,8 +126,8 @@ class Search:
         best = sorted(self.pairs, key=lambda hit: hit.tail)[:KEPT]
         found = [(hit, self.single_tests) for hit in self.singles]
         found += [(hit, self.pair_tests) for hit in best]
-        more = triples(best[:BEAM], self.batch, self.rates)
-        found += [(hit, self.triple_tests) for hit in more]
+        more = sorted(triples(best[:BEAM], self.batch, self.rates), key=lambda hit: hit.tail)
+        found += [(hit, self.triple_tests) for hit in more[:KEPT]]
         claims = [self._claim(hit, tests, clumps, senders) for hit, tests in found]
         claims.sort(key=lambda hit: (hit.p_value, hit.tail, hit.items))
         return Mined(_causes(claims, self.batch), _scores(claims, self.batch))
@@ -139,7 +140,9 @@ class Search:
         label = self.layout.labels if hit.label is None else hit.label
         ratio = self.rates.new[label] / self.rates.own[label]
         natural = clumps.missed(hit.observed, hit.trusted / self.rates.clump, ratio)
-        return replace(hit, p_value=min(1.0, chance + natural * senders.chance(hit)))
+        if natural > NEVER:
+            natural *= senders.chance(hit)
+        return replace(hit, p_value=min(1.0, chance + natural))
 
     def _hit(
         self, items: tuple[Item, ...], label: int, observed: float, known: float, mean: float,
@@ -169,7 +172,8 @@ def _scores(claims: Sequence[Conjunction], batch: Side) -> Floats:
     """Each row's worst conjunction, on a scale of -log10 of its p-value: float64[n]."""
     scores = np.zeros(batch.rows)
     for hit in claims:
-        worth = -np.log10(max(hit.p_value, 1e-300)) - TIE * np.log10(max(hit.tail, 1e-300))
+        close = min(-np.log10(max(hit.tail, 1e-300)), FAR)
+        worth = TIE * close - np.log10(max(hit.p_value, 1e-300))
         rows = batch.where(hit.items, hit.label)
         scores[rows] = np.maximum(scores[rows], worth)
     return scores

@@ -61,12 +61,14 @@ def test_few_rows_and_one_class_are_judged(name: str) -> None:
     assert np.isfinite(PEERS[name](_case(trusted, one), one)).sum() == ROWS
 
 
-@pytest.mark.parametrize("name", sorted(set(PEERS) - {"datalab"}))
+@pytest.mark.parametrize("name", PEERS)
 def test_constant_columns_alone_point_at_nobody_of_a_class(name: str) -> None:
     batch = _table(ROWS, 2)
     scores = PEERS[name](_case(_table(ROWS, 1), batch, ("same",)), batch)
     assert scores.shape == (ROWS,)
-    if name not in {"cleanlab", "cleanlab-margin", "knn-disagreement", "domain-classifier"}:
+    # The folds of the logistic models and a row's place among equals differ from row to row.
+    folds = {"cleanlab", "cleanlab-margin", "datalab", "domain-classifier", "knn-disagreement"}
+    if name not in folds:
         for label in "01":
             assert np.ptp(scores[np.array(batch["label"].to_pylist()) == label]) == 0
 

@@ -169,7 +169,9 @@ def _trusted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = Site(root)
     made.write("trusted.parquet", rows(800, 1))
     made.configure(name="stones", roles=ROLES, manifest={"unsigned": "note"}, detectors=LIGHT)
-    done = made.call("baseline", "build", "trusted.parquet", "-o", "baseline", "-q")
+    done = made.call(
+        "baseline", "build", "trusted.parquet", "-o", "baseline", "-q", "--power", "skip"
+    )
     assert done.code == 0, done.err
     made.configure(baseline="baseline")
     return root

@@ -89,6 +89,7 @@ def test_all_outputs_of_one_run(site: Any) -> None:
     assert names == {
         *("report.json", "report.html", "report.md", "findings.sarif", "junit.xml"),
         *("findings.parquet", "suspects.parquet", "quarantine.csv", "attestation.dsse.json"),
+        *("history.json", "history_keys.parquet", "history_subjects.parquet"),
     }
     suspects = pq.read_table(run / "suspects.parquet")
     assert suspects["quarantined"].to_pylist()[:30] == [True] * 30
@@ -254,7 +255,7 @@ def test_baseline(gated: Any) -> None:
     assert "800 rows in 1 part(s)" in done.out
     assert "clean batches of the baseline" in done.out
     assert gated.call("baseline", "diff", "baseline", "baseline").out == "no difference\n"
-    done = gated.call("baseline", "build", "trusted.parquet", "-o", "baseline")
+    done = gated.call("baseline", "build", "trusted.parquet", "-o", "baseline", "--power", "skip")
     assert done.code == 2
     assert "baselines are immutable, name another folder" in done.err
 
@@ -275,7 +276,7 @@ def test_diff_names_drift_labels_and_rates(gated: Any) -> None:
     far = pa.array(rows["x"].to_numpy() + 50)
     rows = rows.set_column(1, "x", far).append_column("extra\x1b", pa.array([1] * 400))
     gated.write("other.parquet", rows)
-    built = gated.call("baseline", "build", "other.parquet", "-o", "other", "-q")
+    built = gated.call("baseline", "build", "other.parquet", "-o", "other", "-q", "--power", "skip")
     assert built.code == 0, built.err
     done = gated.call("baseline", "diff", "baseline", "other")
     table = [line.split() for line in done.out.splitlines()]
@@ -296,7 +297,9 @@ def test_diff_names_drift_labels_and_rates(gated: Any) -> None:
 def test_a_baseline_from_a_reviewed_run(gated: Any) -> None:
     run = quarantined(gated)
     reviewed = ("--reviewed-by", "ann", "--reason", "looked at every row")
-    done = gated.call("baseline", "build", "--from-run", run, *reviewed, "-o", "second", "-q")
+    done = gated.call(
+        "baseline", "build", "--from-run", run, *reviewed, "-o", "second", "-q", "--power", "skip"
+    )
     assert done.code == 0, done.err
     assert "200 rows" in done.out
     diff = gated.call("baseline", "diff", "baseline", "second")
@@ -332,7 +335,7 @@ def test_init_writes_what_gate_reads(bare: Any) -> None:
 def test_init_baseline_and_gate_with_everything_on(bare: Any) -> None:
     bare.write("trusted.parquet", bare.rows(600, 1))
     assert bare.call("init", "trusted.parquet", "--name", "stones", "-q").code == 0
-    assert bare.call("baseline", "build", "trusted.parquet", "-q").code == 0
+    assert bare.call("baseline", "build", "trusted.parquet", "-q", "--power", "skip").code == 0
     path = bare.root / "auditor.yaml"
     assert "unsigned: note" in path.read_text()
     bare.write("in/a.parquet", bare.rows(200, 5))

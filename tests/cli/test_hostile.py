@@ -57,7 +57,11 @@ def attacked(
     table = table.set_column(3, "who", pa.array(cells))
     table = table.set_column(4, "label", pa.array([HOSTILE[n % 2] for n in range(200)]))
     site.write("in/<b>=1+1&a.parquet", site.copies(table, 60))
-    site.configure(roles={**site.settings["roles"], "ignored": ["=note<b>"]})
+    # More than half of these rows look bad to some rule; they are to reach every output all the same.
+    site.configure(
+        roles={**site.settings["roles"], "ignored": ["=note<b>"]},
+        policy={**site.settings.get("policy", {}), "limits": {"batch_share": 1.0}},
+    )
     done = site.auditor("gate", "in")
     (run,) = site.visible("runs")
     return site, done, run

@@ -11,6 +11,7 @@ import pytest
 from auditor.batch import Roles, TableBatch
 from auditor.context import Context, Detector
 from auditor.detectors import DETECTORS
+from auditor.detectors.target_residuals import TargetResiduals
 
 
 def changed(table: pa.Table, column: str, values: list[object]) -> pa.Table:
@@ -25,7 +26,9 @@ def flipped(table: pa.Table) -> pa.Table:
 
 @pytest.fixture(scope="session")
 def busy_table(diamonds_clean: pa.Table, diamonds_trusted: pa.Table) -> pa.Table:
-    """84 rows: 40 clean, known rows, copies, conflicting copies, far values, flipped labels."""
+    """84 rows: 40 clean, known rows, copies, conflicting copies, far values, flipped labels.
+
+    Three hold a hidden character, two a known-bad token."""
     clean = diamonds_clean.slice(0, 40)
     copies = clean.take(pa.array([0, 0, 0, 0, 1, 1, 1, 2]))
     conflicting = flipped(clean.slice(10, 8))
@@ -40,6 +43,9 @@ def busy_table(diamonds_clean: pa.Table, diamonds_trusted: pa.Table) -> pa.Table
     rows = table.num_rows
     table = changed(table, "row_id", [f"row-{i}" for i in range(rows)])
     table = changed(table, "contributor", [f"lab-{i % 4}" for i in range(rows)])
+    cuts = table["cut"].to_pylist()
+    cuts[:5] = [f"{cut}\u200b" if i < 3 else f"{cut} zq-trigger" for i, cut in enumerate(cuts[:5])]
+    table = changed(table, "cut", cuts)
     # A time for each row, none twice, not in the order of the rows.
     when = (1_700_000_000 + 60 * rng.permutation(rows)) * 1_000_000
     return changed(table, "collected_at", when.tolist())
@@ -63,7 +69,11 @@ def load(diamonds_context: Context) -> Callable[[type[Detector]], Detector]:
     return once
 
 
-@pytest.fixture(params=DETECTORS, ids=[d.rule.id for d in DETECTORS])
+#: A label of real numbers, or more rows than the busy batch has: tests/detectors scans the others.
+HERE = [d for d in DETECTORS if d is not TargetResiduals]
+
+
+@pytest.fixture(params=HERE, ids=[d.rule.id for d in HERE])
 def detector(request: pytest.FixtureRequest) -> type[Detector]:
     found: type[Detector] = request.param
     return found

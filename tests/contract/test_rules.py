@@ -6,15 +6,24 @@ import dataclasses
 import re
 from pathlib import Path
 
+import pytest
+
 from auditor.context import Detector
-from auditor.detectors import DETECTORS
+from auditor.detectors import EVERY
 from auditor.model import ATTACKS, STATISTICAL
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "reference" / "rules"
 
 
+@pytest.fixture(params=EVERY, ids=[d.rule.id for d in EVERY])
+def detector(request: pytest.FixtureRequest) -> type[Detector]:
+    """Those of every profile."""
+    found: type[Detector] = request.param
+    return found
+
+
 def test_no_id_occurs_twice() -> None:
-    ids = [d.rule.id for d in DETECTORS]
+    ids = [d.rule.id for d in EVERY]
     assert len(set(ids)) == len(ids)
 
 

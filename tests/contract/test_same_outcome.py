@@ -92,8 +92,9 @@ def moved(outcome: Outcome, position: np.ndarray) -> Outcome:
 
 
 def test_the_batch_of_these_tests_moves_most_detectors(load: Load, busy: TableBatch) -> None:
-    silent = [d.rule.id for d in DETECTORS if not load(d).scan(busy).findings]
-    assert len(silent) <= len(DETECTORS) // 4, silent
+    here = [d for d in DETECTORS if d.rule.id != "AUD-L003"]  # its label is of real numbers
+    silent = [d.rule.id for d in here if not load(d).scan(busy).findings]
+    assert len(silent) <= len(here) // 4, silent
 
 
 @pytest.mark.parametrize("rows", [1, 7, 50])

@@ -87,10 +87,11 @@ def test_what_is_written_is_read(baseline: Baseline, folder: Path) -> None:
     assert back.keys.equals(baseline.keys)
     assert back.sample.equals(baseline.sample)
     assert back.schema == baseline.schema
-    assert sorted(p.name for p in folder.iterdir()) == [
-        "baseline.json",
-        "keys.parquet",
-        "sample.parquet",
+    found = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.*"))
+    assert [name for name in found if "/" not in name] == ["baseline.json", "sample.parquet"]
+    assert sorted(name.rsplit("/", 1)[-1] for name in found if "/" in name) == [
+        *["rows.parquet"] * 2,
+        *["sample.parquet"] * 2,
     ]
 
 
@@ -152,28 +153,45 @@ def test_an_edited_header_is_refused(
         calibration.read(folder)
 
 
-@pytest.mark.parametrize("name", ["sample.parquet", "keys.parquet"])
+def one_of(folder: Path, name: str) -> Path:
+    """The first file of a pattern below the baseline."""
+    return sorted(folder.glob(name))[0]
+
+
+@pytest.mark.parametrize("name", ["sample.parquet", "parts/*/rows.parquet"])
 def test_an_edited_table_is_refused(folder: Path, name: str) -> None:
-    table = pq.read_table(folder / name)
-    pq.write_table(table.slice(1), folder / name)
+    path = one_of(folder, name)
+    table = pq.read_table(path)
+    pq.write_table(table.slice(1), path)
     with pytest.raises(BaselineError, match="digest"):
         calibration.read(folder)
 
 
-@pytest.mark.parametrize("name", ["sample.parquet", "keys.parquet", "baseline.json"])
+def test_an_edited_sample_of_a_part_is_refused_when_it_is_used(folder: Path) -> None:
+    path = one_of(folder, "parts/*/sample.parquet")
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(BaselineError, match="digest"):
+        calibration.reduced(read := calibration.read(folder), read.pieces, plan())
+
+
+@pytest.mark.parametrize("name", ["sample.parquet", "parts/*/rows.parquet", "baseline.json"])
 @pytest.mark.parametrize("content", [None, b"", b"PAR1 nonsense", b"[1, 2]"])
 def test_a_damaged_file_is_refused(folder: Path, name: str, content: bytes | None) -> None:
     if content is None:
-        (folder / name).unlink()
+        one_of(folder, name).unlink()
     else:
-        (folder / name).write_bytes(content)
+        one_of(folder, name).write_bytes(content)
     with pytest.raises(BaselineError):
         calibration.read(folder)
 
 
-def test_another_version_is_refused(folder: Path) -> None:
-    edit_header(folder, lambda h: h.update(version=99))
-    with pytest.raises(BaselineError, match="version"):
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [(99, "use the auditor that wrote it"), (1, "build it again"), ("2", "build it again")],
+)
+def test_another_version_is_refused(folder: Path, version: object, said: str) -> None:
+    edit_header(folder, lambda h: h.update(version=version))
+    with pytest.raises(BaselineError, match=said):
         calibration.read(folder)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from auditor import calibration
 from auditor.baseline import Baseline
+from auditor.baseline_parts import key_columns
 from auditor.batch import Roles, TableBatch
 from auditor.context import Context, Detector
 from auditor.detectors.conflicting_labels import ConflictingLabels
@@ -57,7 +57,7 @@ def table_of(items: np.ndarray, rng: np.random.Generator) -> pa.Table:
 def trusted(table: pa.Table) -> Baseline:
     """Keys only: what these rules need of a baseline."""
     (data,) = table.combine_chunks().to_batches()
-    keys = pa.Table.from_batches([calibration._key_columns(data, ["a", "y"], ["a"], ROLES, KEY)])
+    keys = pa.Table.from_batches([key_columns(data, ["a", "y"], ROLES, KEY)])
     return Baseline(
         digest="",
         created_at="",

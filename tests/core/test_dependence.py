@@ -88,3 +88,10 @@ def test_torn_rows_keep_the_values_of_each_column() -> None:
     made = make_rows(matrix, cells_of(ENCODER), TORN, np.random.default_rng(0))
     for column in range(matrix.shape[1]):
         assert set(made[:, column].tolist()) <= set(matrix[:, column].tolist())
+
+
+def test_rows_that_are_all_equal_can_be_fitted() -> None:
+    same = TRUSTED.take(pa.array([3] * 60))
+    encoder = Encoder.fit(same, NAMES)
+    fitted = Dependence.fit(encoder.transform(same), encoder, 0, made=ALL, linear=True)
+    assert np.isfinite(fitted.decision_function(encoder.transform(TRUSTED))).all()

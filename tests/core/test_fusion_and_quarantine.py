@@ -127,3 +127,43 @@ def test_fusing_many_rules_keeps_no_copy_of_all_scores() -> None:
     assert peak < 9 * 8 * rows
     best = np.sort(-np.log10(np.maximum(tails, 1e-6)) / 6, axis=0)[::-1][:3]
     assert np.allclose(fused, np.array([1.0, 0.5, 0.25]) @ best / 1.75)
+
+
+def test_a_claim_counts_as_far_as_its_p_value_goes() -> None:
+    def with_p(p: float, *, calibrated: bool = True) -> float:
+        rows = row_table([0], 1.0)
+        found = Finding(
+            rule="a",
+            severity=Severity.LOW,
+            message="m",
+            rows=rows,
+            p_value=p,
+            calibrated=calibrated,
+        )
+        return float(fuse([outcome("a", found)], 2)[0])
+
+    assert with_p(1e-9) > with_p(1e-3) > with_p(0.04) > with_p(1.0)
+    assert with_p(1e-9, calibrated=False) == pytest.approx(with_p(1e-9) / 2)
+
+
+def test_rows_of_a_contributor_that_is_worse_than_the_others_come_first() -> None:
+    rng = np.random.default_rng(1)
+    senders = np.repeat(np.arange(20), 30)
+    tails = rng.random(600)
+    tails[:30] = rng.random(30) ** 6
+    ranked = outcome("a", ranking=ranking_table(np.arange(600), tails))
+    plain, lifted = fuse([ranked], 600), fuse([ranked], 600, senders)
+    bad = np.arange(600) < 30
+    assert np.sum(np.argsort(-lifted)[:30] < 30) > np.sum(np.argsort(-plain)[:30] < 30)
+    assert lifted[bad].mean() > 3 * lifted[~bad].mean()
+    # Among its own rows, and among all others, the order stays.
+    assert (np.argsort(-lifted[bad]) == np.argsort(-plain[bad])).all()
+    assert (np.argsort(-lifted[~bad]) == np.argsort(-plain[~bad])).all()
+
+
+def test_contributors_who_are_alike_hardly_change_the_order() -> None:
+    rng = np.random.default_rng(2)
+    ranked = outcome("a", ranking=ranking_table(np.arange(400), rng.random(400)))
+    plain = fuse([ranked], 400)
+    lifted = fuse([ranked], 400, rng.integers(-1, 10, 400))
+    assert np.abs(1.3 * lifted - plain).max() < 0.1

@@ -147,15 +147,24 @@ def effect(decision: Decision) -> Effect:
 
 
 def test_alpha_is_split_over_families_and_then_over_rules() -> None:
-    # A third for each of three families; two of the three duplication rules may act.
+    # Half for each of two families; two of the three duplication rules may act.
     others = [Outcome(rule=n) for n in ("conflicts", "shared", "label")]
-    third, sixth = 0.01 / 3, 0.01 / 6
-    assert effect(verdict(found("label", [1], third * 0.999))) == Effect.QUARANTINE
-    assert effect(verdict(found("label", [1], third * 1.001))) == Effect.NOTE
-    assert effect(verdict(found("copies", [1], sixth * 0.999), *others)) == Effect.QUARANTINE
-    assert effect(verdict(found("copies", [1], sixth * 1.001), *others)) == Effect.NOTE
-    alone = [Outcome(rule="conflicts", skipped="no label role"), Outcome(rule="shared")]
-    assert effect(verdict(found("copies", [1], third * 0.999), *alone)) == Effect.QUARANTINE
+    half, quarter = 0.01 / 2, 0.01 / 4
+    copies = Outcome(rule="copies")
+    assert effect(verdict(found("label", [1], half * 0.999), copies)) == Effect.QUARANTINE
+    assert effect(verdict(found("label", [1], half * 1.001), copies)) == Effect.NOTE
+    assert effect(verdict(found("copies", [1], quarter * 0.999), *others)) == Effect.QUARANTINE
+    assert effect(verdict(found("copies", [1], quarter * 1.001), *others)) == Effect.NOTE
+
+
+def test_a_family_of_which_no_rule_ran_takes_nothing_away() -> None:
+    """Nor does a rule that only notes, nor one outside the error budget."""
+    idle = [Outcome(rule="conflicts", skipped="no label role"), Outcome(rule="shared")]
+    idle += [Outcome(rule="copies", failed="broke"), Outcome(rule="quarantine")]
+    for p, expected in ((0.01 * 0.999, Effect.QUARANTINE), (0.01 * 1.001, Effect.NOTE)):
+        assert effect(verdict(found("label", [1], p), *idle)) == expected
+    with_copies = verdict(found("label", [1], 0.01 * 0.999), Outcome(rule="copies"))
+    assert effect(with_copies) == Effect.NOTE
 
 
 def test_alpha_is_the_sites() -> None:

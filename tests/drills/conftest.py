@@ -11,11 +11,11 @@ import pytest
 
 from auditor.batch import Roles, TableBatch, distinct
 from auditor.context import Context, Detector
-from auditor.detectors import DETECTORS
-from auditor.model import Effect, Finding
+from auditor.detectors import DEEP, DETECTORS, EVERY
+from auditor.model import STATISTICAL, Effect, Finding
 from auditor.policy import SHARE_LIMIT, Policy, Senders, decide
 
-RULES = {d.rule.id: d.rule for d in DETECTORS} | {SHARE_LIMIT.id: SHARE_LIMIT}
+RULES = {d.rule.id: d.rule for d in EVERY} | {SHARE_LIMIT.id: SHARE_LIMIT}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ def drill(diamonds_context: Context, diamonds_roles: Roles) -> Callable[..., Dri
         outcome = loaded[rule].scan(TableBatch(table, diamonds_roles))
         names, codes = distinct(table["contributor"].to_pylist())
         senders = Senders("contributor", names, np.array(codes, dtype=np.int64))
-        policy = Policy(alpha=0.01 / sum(r.family == detector.rule.family for r in RULES.values()))
+        ran = [d.rule for d in (EVERY if detector in DEEP else DETECTORS)]
+        families = len({r.family for r in ran} & STATISTICAL)
+        rules = sum(r.family == detector.rule.family for r in ran)
+        policy = Policy(alpha=0.01 / families / rules)
         decision = decide(
             [outcome], rules=RULES, policy=policy, rows=table.num_rows, senders=[senders]
         )

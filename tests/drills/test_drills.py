@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from auditor.batch import Roles
-from auditor.detectors import DETECTORS
+from auditor.batch import Roles, Shared, TableBatch
+from auditor.context import Context
+from auditor.detectors import EVERY
 from auditor.detectors.conflicting_labels import ConflictingLabels
 from auditor.detectors.contributors import Contributors
 from auditor.detectors.exact_duplicates import ExactDuplicates
+from auditor.detectors.hidden_text import HiddenText
+from auditor.detectors.known_bad import KnownBad
 from auditor.detectors.known_rows import KnownRows
 from auditor.detectors.label_consistency import LabelConsistency
+from auditor.detectors.low_and_slow import LowAndSlow
 from auditor.detectors.outliers import Outliers
 from auditor.detectors.quality import Quality
+from auditor.detectors.reputation import Reputation
 from auditor.detectors.shared_rows import SharedRows
-from auditor.model import Effect
+from auditor.model import Effect, Evidence
 from auditor.redteam import ATTACKS_BY_NAME
+from auditor.redteam.campaign import same_trigger
 from auditor.redteam.planting import Planted
 
 SEEDS = [11, 12]
+#: Those that have something to read here; the others have drills and clean twins in test_deep.py.
+CLASSES = [d for d in EVERY if d.rule.id not in ("AUD-L003", "AUD-N003")]
 
 
 @pytest.fixture
@@ -108,6 +119,50 @@ def test_contributors_who_flip_labels_are_named(
     assert {senders[row] for row in found.own} == {senders[row] for row in rows}
 
 
+def test_a_flood_of_new_names_is_noted(clean_twin: pa.Table, drill: Callable) -> None:
+    rows = clean_twin.slice(0, 600)
+    table, mask = appended(clean_twin, rows, [f"new-{i}" for i in range(600)])
+    found = drill(Reputation, table)
+    assert len(found.own) == 150  # what is beyond a fifth of the rows that stay
+    assert found.own <= set(np.flatnonzero(mask).tolist())
+    assert found.by_effect[Effect.NOTE] == found.own
+
+
+def test_a_little_poison_of_one_contributor_in_each_batch_is_found(
+    diamonds_clean: pa.Table, diamonds_roles: Roles, diamonds_context: Context
+) -> None:
+    clean = [diamonds_clean.slice(800 * i, 800) for i in range(8)]
+    rng = np.random.default_rng(5)
+    planted = same_trigger(
+        clean, diamonds_roles, rng, counts=[4] * 8, names=["lab-08"], cells=3,
+        trusted=None, attack="low-and-slow",
+    )  # fmt: skip
+    assert all(np.asarray(one.mask).sum() == 4 for one in planted)
+    alone = Contributors.load(diamonds_context)
+    for one in planted:
+        found = alone.scan(TableBatch(one.table, diamonds_roles)).findings
+        assert all(f.p_value > 0.002 for f in found)
+    tables = [one.table for one in planted]
+    assert over_batches(tables, diamonds_roles, diamonds_context) == {"lab-08"}
+    assert over_batches(clean, diamonds_roles, diamonds_context) == set()
+
+
+def over_batches(batches: list[pa.Table], roles: Roles, context: Context) -> set[object]:
+    """Who is named in any of the batches, each judged with the evidence of those before."""
+    sums: dict[tuple[str, str], Evidence] = {}
+    named: set[object] = set()
+    loaded = LowAndSlow.load(context)
+    for table in batches:
+        outcome = replace(loaded, earlier=sums, shared=Shared()).scan(TableBatch(table, roles))
+        for one in outcome.updates:
+            key = (one.subject, one.name)
+            before = sums.get(key, replace(one, values=(0.0,) * len(one.values), batches=0))
+            values = tuple(np.add(before.values, one.values).tolist())
+            sums = sums | {key: replace(one, values=values, batches=before.batches + 1)}
+        named |= {f.evidence["contributor"] for f in outcome.findings if f.p_value <= 0.001}
+    return named
+
+
 def test_many_new_names_with_one_row_each_are_one_sender(
     clean_twin: pa.Table, drill: Callable
 ) -> None:
@@ -151,7 +206,43 @@ def test_values_outside_an_expectation_are_set_aside(clean_twin: pa.Table, drill
     assert len(found.own) == 20
 
 
-@pytest.mark.parametrize("detector", DETECTORS, ids=[d.rule.id for d in DETECTORS])
+@pytest.mark.parametrize("character", ["\u200b", "\u202e", "\U000e0041", "\x08"])
+def test_characters_that_nobody_sees_are_set_aside(
+    clean_twin: pa.Table, drill: Callable, character: str
+) -> None:
+    table, mask = _spelt(clean_twin, lambda cut: f"{cut[:1]}{character}{cut[1:]}")
+    found = drill(HiddenText, table)
+    assert found.found(mask, Effect.QUARANTINE) == 1.0
+    assert len(found.own) == mask.sum()
+
+
+def test_letters_of_another_script_are_set_aside(clean_twin: pa.Table, drill: Callable) -> None:
+    table, mask = _spelt(clean_twin, lambda cut: cut.replace("e", "\u0435").replace("a", "\u0430"))
+    found = drill(HiddenText, table)
+    assert found.found(mask, Effect.QUARANTINE) == 1.0
+    assert len(found.own) == mask.sum()
+
+
+@pytest.mark.parametrize("entry", ["ZQ-Trigger", "zq\u200b-trigger", "see http://a.evil.example/x"])
+def test_what_the_list_names_is_set_aside(
+    clean_twin: pa.Table, drill: Callable, entry: str
+) -> None:
+    table, mask = _spelt(clean_twin, lambda cut: f"{cut} {entry}")
+    found = drill(KnownBad, table)
+    assert found.found(mask, Effect.QUARANTINE) == 1.0
+    assert len(found.own) == mask.sum()
+
+
+def _spelt(table: pa.Table, spell: Callable[[str], str]) -> tuple[pa.Table, np.ndarray]:
+    """The table with the column `cut` of 20 rows written in another way; and which those are."""
+    mask = np.arange(table.num_rows) % 90 == 7
+    values = table["cut"].cast(pa.string()).to_pylist()
+    changed = [spell(v) if bad else v for v, bad in zip(values, mask, strict=True)]
+    place = table.schema.get_field_index("cut")
+    return table.set_column(place, "cut", pa.array(changed)), mask
+
+
+@pytest.mark.parametrize("detector", CLASSES, ids=[d.rule.id for d in CLASSES])
 def test_in_the_clean_twin_nothing_is_found(
     detector: type, drill: Callable, clean_twin: pa.Table
 ) -> None:
@@ -161,8 +252,10 @@ def test_in_the_clean_twin_nothing_is_found(
 
 
 def test_every_detector_has_a_drill() -> None:
-    names = {d.__name__ for d in DETECTORS}
-    assert names <= set(globals()), f"no drill for {sorted(names - set(globals()))}"
+    names = {d.__name__ for d in EVERY}
+    drills = [path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py")]
+    used = set(re.findall(r"^from auditor\.detectors\.\w+ import (\w+)", "".join(drills), re.M))
+    assert names <= used, f"no drill for {sorted(names - used)}"
 
 
 def test_another_spelling_of_a_label_is_no_way_around(

@@ -16,6 +16,7 @@ from auditor.model import (
     FileRecord,
     FindingRecord,
     MapPoint,
+    PowerRecord,
     Report,
     RoleRecord,
     RuleRecord,
@@ -286,7 +287,32 @@ def build_report() -> Report:
         published_digest="77aa01d3" * 8,
         rules=rules(),
         findings=findings(),
-        power="Not measured for this baseline: a small attack may have been missed.",
+        power="in batches of 2,000 rows at least 90 % of planted attacks were caught from so many "
+        "poison rows on: backdoor 20. Not up to 250 rows: random-flip.",
+        power_by_attack=(
+            PowerRecord(
+                attack="backdoor", family="trigger", rows=20, caught=6, trials=6, low=0.61, high=1.0
+            ),
+            PowerRecord(
+                attack="random-flip",
+                family="label",
+                rows=None,
+                caught=0,
+                trials=1,
+                low=0.0,
+                high=0.79,
+            ),
+            PowerRecord(
+                attack="sybil",
+                family="contributor",
+                rows=None,
+                caught=0,
+                trials=0,
+                low=0.0,
+                high=1.0,
+                reason="sybil needs a contributor role",
+            ),
+        ),
         false_alarms="On 200 clean resamples of the baseline 0.06 % of rows were set aside "
         "(95 % interval 0.02 to 0.11 %).",
         not_covered=("backdoor", "clean-label", "near-copy", "low-and-slow", "omission"),
@@ -343,6 +369,9 @@ def with_text(report: Report, text: str) -> Report:
         reasons=(text, f"`{text}`", text),
         next_steps=(text,),
         power=text,
+        power_by_attack=(
+            replace(report.power_by_attack[-1], attack=text, family=text, reason=text),
+        ),
         false_alarms=text,
         not_covered=(text,),
         not_judged=(text,),

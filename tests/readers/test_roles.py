@@ -95,8 +95,16 @@ def test_overrides_win() -> None:
 
 
 def test_an_unknown_role_is_carried() -> None:
-    assert "embedding" not in KNOWN_ROLES
-    assert roles_of(typical(), embedding="age")["embedding"] == ("age",)
+    assert "prediction" not in KNOWN_ROLES
+    assert roles_of(typical(), prediction="age")["prediction"] == ("age",)
+
+
+def test_lists_of_numbers_are_an_embedding_where_the_name_says_so() -> None:
+    lists = [[0.5, 1.5], [2.5, 3.5]]
+    found = roles_of({"text_embedding": lists, "path": lists, "embedding": [1.5, 2.5]})
+    assert found["embedding"] == ("text_embedding",)
+    assert found["ignored"] == ("path",)
+    assert found["feature"] == ("embedding",)
 
 
 def test_the_order_of_an_override_counts() -> None:

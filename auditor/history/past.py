@@ -1,0 +1,118 @@
+"""The history as a run sees it: `auditor.context.History` over the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.context import Earlier, Record, Sent, Sums
+from auditor.history.store import FEATURES, WHOLE, HistoryStore, stored
+from auditor.model import Evidence
+from auditor.rowhash import Words
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Everything before the run of the batch with this digest, that batch itself left out."""
+
+    store: HistoryStore
+    batch: str
+
+    @property
+    def again(self) -> bool:
+        """Whether this very batch was published before."""
+        return self._own() is not None
+
+    def earlier(self, scheme: str) -> Earlier:
+        """See `context.History`."""
+        own = self._own()
+        if not self.store.path.exists():
+            return Earlier(rows=0, keys=_Keys(self.store, scheme, own))
+        with self.store.opened() as db:
+            (rows,) = db.execute(
+                "SELECT coalesce(sum(rows), 0) FROM batch WHERE scheme = ? AND seq = first "
+                "AND digest <> ?",
+                (scheme, self.batch),
+            ).fetchone()
+        return Earlier(rows=int(rows), keys=_Keys(self.store, scheme, own))
+
+    def tallies(self, rule: str, name: str) -> npt.NDArray[np.float64]:
+        """See `context.History`."""
+        if not self.store.path.exists():
+            return np.zeros((0, 2))
+        with self.store.opened() as db:
+            found = db.execute(
+                "SELECT events, exposure FROM tally WHERE rule = ? AND name = ? AND seq <> ? "
+                "ORDER BY seq",
+                (rule, name, -1 if (own := self._own()) is None else own),
+            ).fetchall()
+        return np.array(found, dtype=np.float64).reshape(-1, 2)
+
+    def contributors(self) -> dict[str, Record]:
+        """Everybody who sent rows in an earlier batch."""
+        if not self.store.path.exists():
+            return {}
+        query = (
+            "SELECT s.subject, s.rows, s.suspicious, s.quarantined, s.certain, b.vouched "
+            "FROM sent s JOIN batch b USING(seq) WHERE b.digest <> ? ORDER BY s.seq"
+        )
+        found: dict[str, list[Sent]] = {}
+        with self.store.opened() as db:
+            for subject, *counts, vouched in db.execute(query, (self.batch,)):
+                rows, suspicious, quarantined, certain = counts
+                found.setdefault(subject, []).append(
+                    Sent(
+                        rows=rows,
+                        suspicious=suspicious,
+                        quarantined=quarantined,
+                        certain=certain,
+                        vouched=bool(vouched),
+                    )
+                )
+        return {subject: Record(batches=tuple(each)) for subject, each in found.items()}
+
+    def cumulative(self) -> dict[str, Sums]:
+        """Rule -> (subject, name) -> sums over all batches; this one too if it came before."""
+        if not self.store.path.exists():
+            return {}
+        found: dict[str, dict[tuple[str, str], Evidence]] = {}
+        with self.store.opened() as db:
+            for rule, subject, name, batches, total in db.execute("SELECT * FROM evidence"):
+                values = tuple(np.frombuffer(total, dtype="<f8").tolist())
+                found.setdefault(rule, {})[subject, name] = Evidence(
+                    subject=subject, name=name, values=values, batches=batches
+                )
+        return dict(found)
+
+    def _own(self) -> int | None:
+        """The number that this batch's keys have, where it was published before."""
+        if not self.store.path.exists():
+            return None
+        with self.store.opened() as db:
+            query = "SELECT min(first) FROM batch WHERE digest = ?"
+            (own,) = db.execute(query, (self.batch,)).fetchone()
+        return None if own is None else int(own)
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    store: HistoryStore
+    scheme: str
+    own: int | None
+
+    def hold(self, keys: Words, *, features_only: bool = False) -> npt.NDArray[np.bool_]:
+        """See `context.Keys`. One segment at a time."""
+        held = np.zeros(len(keys), dtype=bool)
+        if not self.store.path.exists():
+            return held
+        # In order, neighbouring searches touch the same pages: a few times faster.
+        order = np.argsort(keys[:, 0], kind="stable")
+        asked = keys[order]
+        kind = FEATURES if features_only else WHOLE
+        query = "SELECT keys, batch FROM segment WHERE scheme = ? AND kind = ?"
+        with self.store.opened() as db:
+            for cells in db.execute(query, (self.scheme, kind)):
+                held[order] |= stored(*cells).without(self.own).hold(asked)
+        return held

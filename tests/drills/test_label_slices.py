@@ -1,0 +1,29 @@
+"""Flips of a slice, by everybody a few, are found; in the clean twin nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pyarrow as pa
+import pytest
+
+from auditor.batch import Roles
+from auditor.detectors.label_slices import LabelSlices
+from auditor.model import Effect
+from auditor.redteam import targeted_flip
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_flips_of_a_slice_are_set_aside(
+    clean_twin: pa.Table,
+    diamonds_roles: Roles,
+    diamonds_trusted: pa.Table,
+    drill: Callable,
+    seed: int,
+) -> None:
+    plant = partial(targeted_flip.plant, region="slice")
+    planted = plant(clean_twin, diamonds_roles, rows=120, seed=seed, trusted=diamonds_trusted)
+    found = drill(LabelSlices, planted.table)
+    assert found.found(planted.mask, Effect.QUARANTINE) >= 0.5
+    assert len(found.own) <= 200

@@ -38,8 +38,8 @@ from auditor.trusting import build_from_files
 
 Progress = Callable[[str], None]
 
-#: Attacks that this version has no detector for; the report lists them as not covered.
-UNSEEN: Final = frozenset({"near-copy", "backdoor"})
+#: Attacks of which some rows look like natural neighbours: not all of them are found.
+PARTLY: Final = frozenset({"near-copy"})
 #: Share of an attack's rows that must be in quarantine or in a named group.
 FOUND: Final = 0.9
 SOURCE: Final = "demo/diamonds"
@@ -63,8 +63,8 @@ class Score:
 
     @property
     def as_expected(self) -> bool:
-        """At least `FOUND` of the rows, unless this version does not claim to see the attack."""
-        return self.attack in UNSEEN or self.found >= FOUND * self.rows
+        """At least `FOUND` of the rows, unless only a part can be told."""
+        return self.attack in PARTLY or self.found >= FOUND * self.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +215,9 @@ def _sign(batch: Path, table: pa.Table, key: Path) -> None:
 def _text(result: Result, scores: Sequence[Score], folder: Path) -> str:
     lines = ["What was planted, and how much of it is set aside or in a named group:"]
     for one in scores:
-        seen = "not seen by this version" if one.attack in UNSEEN else "found"
+        seen = "found in part" if one.attack in PARTLY else "found"
         lines.append(
-            f"  {one.attack:17} {one.found:4} of {one.rows:4}  {seen:25} {ATTACKS[one.attack]}"
+            f"  {one.attack:17} {one.found:4} of {one.rows:4}  {seen:13} {ATTACKS[one.attack]}"
         )
     places = [
         f"Report     {result.folder / 'report.html'}",

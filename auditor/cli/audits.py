@@ -234,9 +234,7 @@ def _run(
     if manifest is not None and not manifest.is_file():
         raise ConfigError(f"{manifest}: no such manifest")
     fast = {HiddenText.rule.id, KnownBad.rule.id}
-    light = tuple(
-        d for d in DETECTORS if d.rule.family == Family.DUPLICATION or d.rule.id in fast
-    )
+    light = tuple(d for d in DETECTORS if d.rule.family == Family.DUPLICATION or d.rule.id in fast)
     name = settings.name if settings.name != "batch" else Path(data[0]).name or data[0]
     job = Job(
         settings=settings,

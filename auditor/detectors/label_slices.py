@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from auditor.baseline import Baseline
-from auditor.batch import Batch, as_text, read_columns
+from auditor.batch import Batch, Roles, as_text, read_columns
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder, numbers
@@ -60,23 +59,10 @@ class Trusted:
     held_out: Scores
 
     @classmethod
-    def fit(cls, baseline: Baseline, settings: Options, seed: int) -> Trusted:
-        """Fit on the baseline's sample, and once more without each of its folds."""
-        table, roles = baseline.sample, baseline.roles
-        if roles.label is None:
-            raise Unavailable("no label role")
-        if not roles.features:
-            raise Unavailable("no feature column")
-        label = table.column(roles.label).combine_chunks()
-        if pa.types.is_floating(label.type) and len(np.unique(numbers(label))) > CONTINUOUS:
-            raise Unavailable(f"label {roles.label!r} is a real-valued target")
-        labels = as_text(label).to_pylist()
-        classes = Classes(Classes.of(labels).names[:CLASSES])
-        if len(classes.names) < 2:
-            raise Unavailable("fewer than two labels with enough trusted rows")
+    def fit(cls, table: pa.Table, roles: Roles, settings: Options, seed: int) -> Trusted:
+        """Fit on trusted rows, and once more without each of their folds."""
+        classes, labels = _judged(table, roles)
         encoder = Encoder.fit(table, roles.features)
-        if not encoder.columns:
-            raise Unavailable("no number or category among the feature columns")
         matrix, codes = encoder.transform(table), classes.codes(labels)
         count, kind = len(classes.names), settings.model
         model = fit(matrix, codes, count, model=kind, seed=seed)
@@ -91,7 +77,6 @@ class Trusted:
 class LabelSlices:
     """AUD-L002."""
 
-    baseline: Baseline
     trusted: Trusted
     settings: Options
 
@@ -105,17 +90,33 @@ class LabelSlices:
         attacks=("targeted-flip", "bias"),
         references=("Jagielski et al. 2021, Subpopulation data poisoning", "ATLAS AML.T0020"),
         needs=("label", "feature"),
-        minimum_rows=100,
+        minimum_rows=50,
     )
 
     @classmethod
     def load(cls, context: Context) -> LabelSlices:
         """Needs a baseline: the same slice of trusted rows is what it compares with."""
-        if context.baseline is None:
+        baseline = context.baseline
+        if baseline is None:
             raise Unavailable("needs a baseline")
+        if cls.rule.id not in baseline.thresholds:
+            raise Unavailable("the baseline was built without it; build it again")
         settings = context.options(cls.rule.id, Options)
-        trusted = Trusted.fit(context.baseline, settings, context.baseline.seed)
-        return cls(context.baseline, trusted, settings)
+        return cls(Trusted.fit(baseline.sample, baseline.roles, settings, baseline.seed), settings)
+
+    @classmethod
+    def calibrate(
+        cls,
+        sample: pa.Table,
+        roles: Roles,
+        settings: Options,  # noqa: ARG003 - every rule is calibrated by the same call
+        seed: int,  # noqa: ARG003
+    ) -> dict[str, Any]:
+        """Which labels can be judged; a baseline where none can does not ask for this rule."""
+        classes, _ = _judged(sample, roles)
+        if not Encoder.fit(sample, roles.features).columns:
+            raise Unavailable("no number or category among the feature columns")
+        return {"classes": list(classes.names)}
 
     def scan(self, batch: Batch) -> Outcome:
         """One finding for each slice with too many rows of a label."""
@@ -130,9 +131,9 @@ class LabelSlices:
         table = read_columns(batch, [*dict.fromkeys((*names, batch.roles.label))])
         codes = self.trusted.classes.codes(as_text(table.column(batch.roles.label)).to_pylist())
         rows = np.flatnonzero(codes >= 0)
-        table, codes = table.take(pa.array(rows)), codes[rows]
         if not len(rows):
-            raise Unavailable("no row carries a label that trusted rows have")
+            raise Unavailable("no row has a label that trusted rows have")
+        table, codes = table.take(pa.array(rows)), codes[rows]
         slots = tuple(_one_a_column(fit_slots(self.trusted.table, table, names)))
         chances = self.trusted.model.probabilities(self.trusted.encoder.transform(table))
         new = _labelled(table, slots, chances, codes)
@@ -180,6 +181,22 @@ class LabelSlices:
             },
             rows=row_table(rows[carrying[named]], 1.0 - own[named]),
         )
+
+
+def _judged(table: pa.Table, roles: Roles) -> tuple[Classes, list[str | None]]:
+    """The labels that can be told apart, and each row's label."""
+    if roles.label is None:
+        raise Unavailable("no label role")
+    if not roles.features:
+        raise Unavailable("no feature column")
+    label = table.column(roles.label).combine_chunks()
+    if pa.types.is_floating(label.type) and len(np.unique(numbers(label))) > CONTINUOUS:
+        raise Unavailable(f"label {roles.label!r} is a real-valued target")
+    labels: list[str | None] = as_text(label).to_pylist()
+    classes = Classes(Classes.of(labels).names[:CLASSES])
+    if len(classes.names) < 2:
+        raise Unavailable("fewer than two labels with enough trusted rows")
+    return classes, labels
 
 
 def _one_a_column(slots: tuple[Slot, ...]) -> Iterator[Slot]:

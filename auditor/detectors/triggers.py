@@ -17,14 +17,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from auditor.baseline import Baseline
-from auditor.batch import Batch, TableBatch, as_text, read_columns
+from auditor.batch import Batch, Roles, TableBatch, as_text, read_columns
 from auditor.coded import Coded, coded
 from auditor.context import Context
 from auditor.copies import Copies, content_columns
@@ -97,9 +97,25 @@ class Triggers:
         """Needs a baseline: what usually comes together is what it compares with."""
         if context.baseline is None:
             raise Unavailable("needs a baseline")
+        if cls.rule.id not in context.baseline.thresholds:
+            raise Unavailable("the baseline was built without it; build it again")
         settings = context.options(cls.rule.id, Options)
         copies = Copies(context.site_key, context.shared)
         return cls(context.baseline, copies, settings, context.seed)
+
+    @classmethod
+    def calibrate(
+        cls,
+        sample: pa.Table,
+        roles: Roles,
+        settings: Options,  # noqa: ARG003 - every rule is calibrated by the same call
+        seed: int,  # noqa: ARG003
+    ) -> dict[str, Any]:
+        """Whether there is anything to count; a baseline without it does not ask for this rule."""
+        slots = fit_slots(sample, sample, roles.features)
+        if not slots:
+            raise Unavailable("no value repeats and no number column varies")
+        return {"items": sum(slot.width - 1 for slot in slots)}
 
     def scan(self, batch: Batch) -> Outcome:
         """One finding for each cause, and every row by its most surprising items."""
@@ -129,7 +145,7 @@ class Triggers:
         trusted = self.baseline.sample.filter(pa.array(_unlike(self.baseline, self.copies)))
         slots = fit_slots(trusted, table, columns)
         if not slots:
-            raise Unavailable("no value repeats and no number column varies")
+            raise Unavailable("nothing repeats and no number column of the baseline varies")
         names, known, new = _label_codes(trusted, table, self.baseline.roles.label)
         once = table.filter(pa.array(first))
         encoder = Encoder.fit(trusted, columns)

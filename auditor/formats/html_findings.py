@@ -62,7 +62,9 @@ def _chips(found: FindingRecord) -> Markup:
 
 
 def _evidence(found: FindingRecord, report: Report, limits: Limits) -> list[tuple[str, Child]]:
-    items = list(found.evidence.items())[: limits.items // 5]
+    # What does not apply, such as the label of a claim about any label, is no fact to read.
+    items = [(name, value) for name, value in found.evidence.items() if value is not None]
+    items = items[: limits.items // 5]
     pairs: list[tuple[str, Child]] = [
         (wording.key(name)[:60], clipped(wording.scalar(value), 400)) for name, value in items
     ]

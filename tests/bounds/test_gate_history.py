@@ -223,3 +223,21 @@ def test_what_was_sent_is_remembered_by_contributor(site: Any) -> None:
     assert {subject for _, subject, _ in evidence} == names
     assert found[:2] == (230, 30)
     assert names <= set(np.unique([f"lab-{i:02d}" for i in range(12)]).tolist())
+
+
+def test_only_a_signed_roll_makes_a_batch_count_for_standing(site: Any) -> None:
+    assert site.call("keys", "generate", "vendor").code == 0
+    site.configure(manifest={"keys": {"v/stones": ["./vendor.pub"]}, "unsigned": "note"})
+    data = site.write("in/a.parquet", site.rows(200, 21))
+    asked = ("--source", "v/stones", "--batch-id", "1", "--label", "label", "--contributor", "who")
+    assert site.call("manifest", "create", data, *asked).code == 0
+    manifest = data.with_name("a.parquet.manifest.dsse.json")
+    assert site.call("manifest", "sign", manifest, "--key", "vendor.key").code == 0
+    assert site.call("gate", data, "-q").code == 0
+    assert gated(site, "b", site.rows(200, 22)) == 0
+    with sqlite3.connect(history(site)) as db:
+        vouched = [each for (each,) in db.execute("SELECT vouched FROM batch ORDER BY seq")]
+    db.close()
+    assert vouched == [1, 0]
+    (skipped,) = [r["reason"] for r in site.report()["rules"] if r["id"] == "AUD-C003"]
+    assert "no signed roll" in skipped

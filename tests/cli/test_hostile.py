@@ -55,9 +55,11 @@ def attacked(
     table = table.append_column("=note<b>", pa.array(cells))
     table = table.set_column(0, "id", pa.array([f"{cell}-{n}" for n, cell in enumerate(cells)]))
     table = table.set_column(3, "who", pa.array(cells))
-    table = table.set_column(4, "label", pa.array([HOSTILE[n % 2] for n in range(200)]))
+    labels = table["label"].to_pylist()
+    labels = [HOSTILE[n % 2] if n % 3 == 0 else label for n, label in enumerate(labels)]
+    table = table.set_column(4, "label", pa.array(labels))
     site.write("in/<b>=1+1&a.parquet", site.copies(table, 60))
-    # More than half of these rows look bad to some rule; they are to reach every output all the same.
+    # More than half of these rows look bad; they are to reach every output all the same.
     site.configure(
         roles={**site.settings["roles"], "ignored": ["=note<b>"]},
         policy={**site.settings.get("policy", {}), "limits": {"batch_share": 1.0}},

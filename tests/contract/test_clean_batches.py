@@ -73,10 +73,10 @@ def test_a_few_clean_batches_are_accepted(
     found = [
         judge(loaded, TableBatch(table, diamonds_roles))
         for rows in (100, 400, 1500)
-        for table in windows(diamonds_clean, rows, 8, rows)
+        for table in windows(diamonds_clean, rows, 4, rows)
     ]
     lost = sum(n for _, n in found)
-    assert_within(sum(a for a, _ in found), len(found), lost, 8 * (100 + 400 + 1500))
+    assert_within(sum(a for a, _ in found), len(found), lost, 4 * (100 + 400 + 1500))
 
 
 def bundled(name: str) -> tuple[pa.Table, Roles]:

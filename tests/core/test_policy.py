@@ -211,13 +211,13 @@ def set_aside(decision: Decision) -> list[str]:
 
 def test_a_contributor_over_the_limit_is_set_aside_whole() -> None:
     who = senders({"a": 40, "b": 60})
-    over = verdict(found("quarantine", list(range(11))), rows=100, senders=(who,))
+    over = verdict(found("quarantine", list(range(21))), rows=100, senders=(who,))
     assert set_aside(over) == ["a"]
     (share,) = [d.finding for d in over.decided if d.finding.rule == SHARE_LIMIT.id]
     assert share.rows is not None
     assert share.rows["row"].to_pylist() == list(range(40))
-    assert (over.verdict, share.evidence["suspicious"]) == (Verdict.QUARANTINE, 11)
-    at = verdict(found("quarantine", list(range(10))), rows=100, senders=(who,))
+    assert (over.verdict, share.evidence["suspicious"]) == (Verdict.QUARANTINE, 21)
+    at = verdict(found("quarantine", list(range(20))), rows=100, senders=(who,))
     assert set_aside(at) == []
 
 
@@ -260,6 +260,6 @@ def test_too_much_of_a_batch_rejects_it() -> None:
 
 def test_a_contributor_set_aside_whole_counts_for_the_batch() -> None:
     who = senders({"a": 60, "b": 40})
-    over = verdict(found("quarantine", list(range(20))), rows=100, senders=(who,))
+    over = verdict(found("quarantine", list(range(31))), rows=100, senders=(who,))
     assert set_aside(over) == ["a"]
     assert over.verdict == Verdict.REJECT

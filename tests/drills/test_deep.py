@@ -58,6 +58,7 @@ def group_claims(context: Context, table: pa.Table) -> list[Finding]:
     return [f for f in found if f.p_value is not None and f.p_value <= BUDGET]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", [GroupInfluence, RowValues])
 def test_contributors_who_flip_labels_do_harm(
     clean_twin: pa.Table,

@@ -62,7 +62,7 @@ def remember(run: Run, decided: Decided) -> str:
             keys=whole,
             features=partly,
             tallies=tuple(_tallies(outcomes, kept)),
-            subjects=(*_sent(batch, decided), *_evidence(outcomes)),
+            subjects=(*_sent(batch, decided), *_evidence(outcomes, _caught(batch, kept))),
         ),
     )
 
@@ -93,12 +93,26 @@ def _tallies(outcomes: Sequence[Outcome], kept: Mask) -> Iterator[tuple[str, str
                 yield outcome.rule, update.name, counted, update.exposure
 
 
+def _caught(batch: Batch, kept: Mask) -> frozenset[str]:
+    """Contributors of whom rows were set aside.
+
+    What was caught is not held against later rows again: they may be honest, and what was caught
+    may have been sent in another's name.
+    """
+    column = batch.roles.contributor
+    if column is None:
+        return frozenset()
+    known = coded(batch, column)
+    places = np.unique(known.codes[~kept & (known.codes >= 0)])
+    return frozenset(known.names[place] for place in places.tolist())
+
+
 def _evidence(
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[Outcome], caught: frozenset[str]
 ) -> Iterator[tuple[str, str, str, tuple[float, ...]]]:
     for outcome in outcomes:
         for update in outcome.updates:
-            if isinstance(update, Evidence):
+            if isinstance(update, Evidence) and update.subject not in caught:
                 yield outcome.rule, subject_of(update.subject), update.name, update.values
 
 

@@ -137,6 +137,7 @@ def test_a_rejected_batch_changes_nothing(site: Any) -> None:
     assert all(after[table] == before[table] for table in before if table != "progress")
 
 
+@pytest.mark.slow
 def test_a_feed_that_always_repeats_a_little_is_not_accused_for_ever(site: Any) -> None:
     site.configure(policy={"effects": {"AUD-D002": "note"}})
     last = site.rows(200, 40)

@@ -253,6 +253,7 @@ def test_what_cannot_be_done_is_said(open_site: Any, given: tuple[str, ...], sai
 # --- drop ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_added_and_dropped_is_the_baseline_of_before(open_site: Any) -> None:
     promote(open_site, gated(open_site, 4))  # under the settings of now; the site's has more rules
     before = baseline_of(open_site).digest

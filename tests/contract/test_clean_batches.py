@@ -65,6 +65,7 @@ def assert_within(alarms: int, batches: int, lost: int, rows: int) -> None:
     assert lost <= ROW_RATE * rows, said
 
 
+@pytest.mark.slow
 def test_a_few_clean_batches_are_accepted(
     diamonds_context: Context, diamonds_clean: pa.Table, diamonds_roles: Roles
 ) -> None:

@@ -93,6 +93,7 @@ def test_no_honest_contributor_and_no_class_is_accused(
     assert binomial_tail(int((p <= 0.05).sum()), len(p), 0.05) > 1e-3, "not even conservative"
 
 
+@pytest.mark.slow
 def test_honest_rows_are_no_outliers(context: Context) -> None:
     detector, rng = Outliers.load(context), np.random.default_rng(5)
     p = np.array([lowest(detector, batch_of(people(15, rng), 300, rng)) for _ in range(40)])

@@ -91,7 +91,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(clean, folder / "clean.parquet")
     roles = Roles({role: tuple(names) for role, names in ROLES.items()})
     attacks = ("exact-copy", "conflicting-copy")
-    poisoned = demo_mix(clean, roles, seed=7, attacks=attacks, trusted=trusted).table
+    # Other rows: a site remembers what it published, and would take these for a replay.
+    other = pq.read_table(samples.incoming()[1]).slice(0, 500)
+    poisoned = demo_mix(other, roles, seed=7, attacks=attacks, trusted=trusted).table
     pq.write_table(poisoned, folder / "poisoned.parquet")
     return folder
 

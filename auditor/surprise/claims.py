@@ -35,6 +35,7 @@ class Side:
     labels: Codes
     weights: Floats | None = None
     senders: Ints | None = None
+    _holding: dict[Item, Codes] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def rows(self) -> int:
@@ -43,10 +44,26 @@ class Side:
 
     def where(self, items: Sequence[Item], label: int | None) -> Mask:
         """Rows that hold all `items` (and the label, None for any): bool[n]."""
-        found = np.ones(self.rows, dtype=bool) if label is None else self.labels == label
-        for slot, code in items:
-            found &= self.codes[slot] == code
+        found = np.zeros(self.rows, dtype=bool)
+        found[self.holding(items, label)] = True
         return found
+
+    def holding(self, items: Sequence[Item], label: int | None) -> Codes:
+        """Positions of these rows: int32[k]. The rarest item's rows are found once and kept."""
+        rarest = min((self._positions(item) for item in items), key=len)
+        keep = np.ones(len(rarest), dtype=bool)
+        for slot, code in items:
+            keep &= self.codes[slot, rarest] == code
+        if label is not None:
+            keep &= self.labels[rarest] == label
+        rows: Codes = rarest[keep]
+        return rows
+
+    def _positions(self, item: Item) -> Codes:
+        if item not in self._holding:
+            slot, code = item
+            self._holding[item] = np.flatnonzero(self.codes[slot] == code).astype(np.int32)
+        return self._holding[item]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,6 +110,6 @@ def _few(batch: Side, items: Sequence[Item], label: int | None) -> tuple[int, fl
     """Rows with these items, and the share of them that the `FEW` largest contributors sent."""
     if batch.senders is None:
         return 0, 0.0
-    counts = np.sort(np.bincount(batch.senders[batch.where(items, label)] + 1))
+    counts = np.sort(np.bincount(batch.senders[batch.holding(items, label)] + 1))
     total = int(counts.sum())
     return total, float(counts[-FEW:].sum() / max(total, 1))

@@ -34,6 +34,8 @@ DULL: Final = 0.1
 CLUMP_LEVEL: Final = 0.01
 #: Natural clumps this rare need no look at who sent the rows.
 NEVER: Final = 1e-8
+#: Conjunctions that rows are ranked by, the most surprising ones.
+RANKED: Final = 600
 #: Causes that are reported at most, and the corrected p-value they need.
 CAUSES: Final = 25
 CLAIM: Final = 0.05
@@ -140,7 +142,7 @@ class Search:
         label = self.layout.labels if hit.label is None else hit.label
         ratio = self.rates.new[label] / self.rates.own[label]
         natural = clumps.missed(hit.observed, hit.trusted / self.rates.clump, ratio)
-        if natural > NEVER:
+        if natural > NEVER and chance < CLAIM:  # else the answer is known without
             natural *= senders.chance(hit)
         return replace(hit, p_value=min(1.0, chance + natural))
 
@@ -171,10 +173,10 @@ def _real(hot: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _scores(claims: Sequence[Conjunction], batch: Side) -> Floats:
     """Each row's worst conjunction, on a scale of -log10 of its p-value: float64[n]."""
     scores = np.zeros(batch.rows)
-    for hit in claims:
+    for hit in claims[:RANKED]:
         close = min(-np.log10(max(hit.tail, 1e-300)), FAR)
         worth = TIE * close - np.log10(max(hit.p_value, 1e-300))
-        rows = batch.where(hit.items, hit.label)
+        rows = batch.holding(hit.items, hit.label)
         scores[rows] = np.maximum(scores[rows], worth)
     return scores
 

@@ -65,7 +65,8 @@ def direct(wanted: str, project: Mapping[str, object]) -> Iterator[str]:
     yield from map(name_of, table["dependencies"])
     for requirement in extras.get(wanted, ()):
         if name_of(requirement) == own:
-            yield from direct(requirement.partition("[")[2].rstrip("]"), project)
+            for extra in requirement.partition("[")[2].rstrip("]").split(","):
+                yield from direct(extra, project)
         else:
             yield name_of(requirement)
 

@@ -1,12 +1,10 @@
 """Events and their bytes: what may be written, how it is encoded, how it is read back.
 
-A body is canonical JSON (RFC 8785). Its leaf hash is that of RFC 6962 §2.1, so that a Merkle
-tree can be laid over old entries later without rewriting one of them.
+A body is canonical JSON (RFC 8785), and a leaf of the Merkle tree over all of them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ import rfc8785
 
 from auditor.errors import LedgerError
 from auditor.model import Scalar
+from auditor.transparency.merkle import leaf_hash as leaf_hash
 from auditor.ulid import is_ulid
 
 Via = Literal["gate", "cli"]
@@ -46,6 +45,7 @@ EVENTS: Final = frozenset(
         "key.revoked",
         "dataset.frozen",
         "checkpoint.anchored",
+        "uri.seen",
         "error",
     }
 )
@@ -74,11 +74,6 @@ class Event:
     run: str | None = None
     principal: str = "local"
     detail: Mapping[str, Scalar] = field(default_factory=dict)
-
-
-def leaf_hash(body: bytes) -> bytes:
-    """SHA256(0x00 || body), the leaf hash of RFC 6962 §2.1."""
-    return hashlib.sha256(b"\x00" + body).digest()
 
 
 def time_text(at: datetime) -> str:

@@ -19,14 +19,14 @@ class Conflict(LedgerError):
 
 
 class LedgerTampered(LedgerError):
-    """An entry does not match its own leaf hash, or entries are missing between others."""
+    """An entry, subtree or checkpoint is not what was written, or is missing."""
 
     code: Final = "LEDGER_TAMPERED"
 
-    def __init__(self, path: Path, message: str) -> None:
+    def __init__(self, where: object, message: str) -> None:
         """The message starts with the stable code, so that logs can be searched for it."""
         super().__init__(
-            f"{self.code}: {path}: {message}; keep the file as evidence, "
+            f"{self.code}: {where}: {message}; keep it as evidence, "
             "compare it with a backup and find out who can write to it"
         )
 
@@ -34,7 +34,7 @@ class LedgerTampered(LedgerError):
 class LedgerFull(LedgerError, OSError):
     """No space left for the ledger. Also an `OSError` with `errno.ENOSPC`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         """Keep errno and file name, as the operating system would."""
         super().__init__(errno.ENOSPC, "no space left for the ledger; free some and run again")
         self.filename = str(path)

@@ -1,18 +1,20 @@
-"""`Ledger`: append an event, read events back."""
+"""`EventLog`: append an event, read events back."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from auditor.errors import LedgerError
+from auditor.ledger import heads, tree
 from auditor.ledger.events import Event, Via, decode, encode, leaf_hash, time_text
 from auditor.ledger.faults import Conflict, LedgerTampered
-from auditor.ledger.store import RUN, SUBJECT, connection, create, exists
+from auditor.ledger.key import ORIGIN, LedgerKey
+from auditor.ledger.store import Row, Session, open_store
 from auditor.model import Scalar
 
 #: `expect` of an append that does not care what was said about its subject before.
@@ -44,17 +46,38 @@ class Entry:
         return self.event.subject
 
 
-class Ledger:
-    """An append-only log of events in one SQLite file (WAL, synchronous=FULL).
+class EventLog:
+    """An append-only log of events: what is said about batches, and how it is read back.
 
-    Making the object touches nothing; the file is made by the first append. Every entry that is
+    `location` is a SQLite file, or the `postgresql://` URL of a database for several hosts. Making
+    the object touches nothing; database and key are made by the first append. Every entry that is
     read is compared with its leaf hash (`LedgerTampered`). Every method raises `LedgerError`;
     a full disk is `LedgerFull`, which is an `OSError` with ENOSPC as well.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Remember where the file is, or will be."""
-        self.path = path
+    def __init__(
+        self,
+        location: Path | str,
+        *,
+        origin: str = ORIGIN,
+        key: Path | None = None,
+        password: str | None = None,
+    ) -> None:
+        """Remember where the database and its key are, or will be.
+
+        `key` defaults to the file's name with `.key` behind it; a database needs one given.
+        """
+        self.store = open_store(location, password)
+        if key is None:
+            if not isinstance(location, Path):
+                raise LedgerError("a ledger in a database needs the path of its key")
+            key = location.with_name(f"{location.name}.key")
+        self.key = LedgerKey(key, origin)
+
+    @property
+    def where(self) -> str:
+        """How messages call it: the path, or the URL without a password."""
+        return self.store.where
 
     def append(
         self,
@@ -68,12 +91,16 @@ class Ledger:
         principal: str = "local",
         detail: Mapping[str, Scalar] | None = None,
         expect: int | None = ANY,
+        source: str | None = None,
     ) -> int:
         """Write one event and return its index.
 
         `expect` is the index of the newest entry about `subject` that the caller knows, or -1 for
         none. If another has been written since, nothing is appended and `Conflict` is raised:
-        looking and writing are one transaction, so one of two claimants wins.
+        looking and writing are one transaction, so one of two claimants wins. With `source` the
+        entry takes the next place in the order of that source, and `expect` is the newest place in
+        it (`head_of_source`). A verdict, release or recall is covered by a checkpoint that is
+        written in the same transaction.
         """
         if isinstance(refs, str):
             raise LedgerError("refs must be a sequence of digests, not one string")
@@ -85,15 +112,17 @@ class Ledger:
             refs=tuple(refs),
             run=run,
             principal=principal,
-            detail=detail or {},
+            detail=dict(detail or {}) | ({"order_of": source} if source is not None else {}),
         )
         body = encode(said)
-        if expect is not ANY and subject is None:
+        if expect is not ANY and subject is None and source is None:
             raise LedgerError(f"{event}: expect needs a subject")
-        if not exists(self.path):
-            create(self.path)
-        with connection(self.path) as opened:
-            return self._write(opened, said, body, expect)
+        if not self.store.exists():
+            self.store.create()
+        with self.store.writing() as session:
+            if expect is not ANY:
+                self._refuse_stale(session, said, expect, source)
+            return self._write(session, said, body)
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
         """The entries from `start` to before `stop`, in order; none where there is no ledger yet.
@@ -106,7 +135,7 @@ class Ledger:
             page = self._select("WHERE idx >= ? ORDER BY idx LIMIT ?", (expected, upper - expected))
             for entry in page:
                 if entry.idx != expected:
-                    raise LedgerTampered(self.path, f"entry {expected} is missing")
+                    raise LedgerTampered(self.where, f"entry {expected} is missing")
                 expected += 1
                 yield entry
             if len(page) < _PAGE:
@@ -118,7 +147,7 @@ class Ledger:
         """The entries of a run and about a subject, in order; `event` narrows them by name."""
         if run is None and subject is None:
             raise LedgerError("find needs a run or a subject; use entries() to read all")
-        wanted = [(RUN, run), (SUBJECT, subject)]
+        wanted = [(self.store.run, run), (self.store.subject, subject)]
         terms = " AND ".join(f"{column} = ?" for column, value in wanted if value is not None)
         values = tuple(value for _, value in wanted if value is not None)
         found = self._select(f"WHERE {terms} ORDER BY idx", values)
@@ -126,59 +155,80 @@ class Ledger:
 
     def names(self, digest: str) -> bool:
         """Whether a verdict refers to this digest (lowercase hex sha256)."""
-        said = self._select("WHERE instr(body, CAST(? AS BLOB)) ORDER BY idx", (digest,))
-        return any(entry.name == "verdict" and digest in entry.event.refs for entry in said)
+        return self.verdict_naming(digest) is not None
 
     def head_of(self, subject: str) -> int:
         """The index of the newest entry about a subject, -1 where there is none."""
-        found = self._select(f"WHERE {SUBJECT} = ? ORDER BY idx DESC LIMIT 1", (subject,))
+        clause = f"WHERE {self.store.subject} = ? ORDER BY idx DESC LIMIT 1"
+        found = self._select(clause, (subject,))
         return found[0].idx if found else NONE_YET
 
-    def _write(
-        self, opened: sqlite3.Connection, event: Event, body: bytes, expect: int | None
-    ) -> int:
-        # IMMEDIATE takes the write lock before the first read: nobody can slip in between.
-        opened.execute("BEGIN IMMEDIATE")
-        try:
-            if expect is not ANY:
-                self._refuse_stale(opened, event, expect)
-            query = "SELECT coalesce(max(idx) + 1, 0) FROM entry"
-            idx = int(opened.execute(query).fetchone()[0])
-            row = (idx, time_text(event.at), body, leaf_hash(body))
-            opened.execute("INSERT INTO entry(idx, at, body, leaf) VALUES (?, ?, ?, ?)", row)
-            opened.execute("COMMIT")
-        except BaseException:
-            # SQLite has already rolled back after a full disk; asking again would be an error.
-            if opened.in_transaction:
-                opened.execute("ROLLBACK")
-            raise
-        return idx
+    def of_source(self, source: str) -> tuple[Entry, ...]:
+        """The entries that have a place in the order of a source, in that order."""
+        return tuple(self._select(f"WHERE {self.store.order} = ? ORDER BY idx", (source,)))
 
-    def _refuse_stale(self, opened: sqlite3.Connection, event: Event, expect: int) -> None:
-        query = f"{_COLUMNS} WHERE {SUBJECT} = ? ORDER BY idx DESC LIMIT 1"
-        row = opened.execute(query, (event.subject,)).fetchone()
-        head = self._entry(row).idx if row else NONE_YET
+    def latest(self) -> datetime | None:
+        """The latest time of any entry, None where there is none. Entries may be out of order."""
+        found = self._select("ORDER BY at DESC, idx DESC LIMIT 1", ())
+        return found[0].event.at if found else None
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """For many appends in a row: spares opening and closing. Each is as durable as before."""
+        return self.store.kept_open()
+
+    def settled(self, session: Session) -> int:
+        """The number of entries, once the tree is laid over those that had none."""
+        size = int(session.all("SELECT coalesce(max(idx) + 1, 0) FROM entry")[0][0])
+        if session.bare:
+            tree.grow_over(session, self.where, size)
+        return size
+
+    def _write(self, session: Session, event: Event, body: bytes) -> int:
+        index, leaf = self.settled(session), leaf_hash(body)
+        row = (index, time_text(event.at), body, leaf)
+        session.run("INSERT INTO entry(idx, at, body, leaf) VALUES (?, ?, ?, ?)", row)
+        tree.grow(session, self.where, index, leaf)
+        # The first entry is signed for too: a ledger without any checkpoint is not one of ours.
+        if event.name in heads.SIGNED or not heads.any_yet(session):
+            heads.sign_head(session, self.where, self.key, index + 1)
+        return index
+
+    def _refuse_stale(
+        self, session: Session, event: Event, expect: int, source: str | None
+    ) -> None:
+        column = self.store.subject if source is None else self.store.order
+        about = event.subject if source is None else source
+        query = f"{_COLUMNS} WHERE {column} = ? ORDER BY idx DESC LIMIT 1"
+        rows = session.all(query, (about,))
+        head = self._entry(rows[0]).idx if rows else NONE_YET
         if head != expect:
             raise Conflict(
-                f"{event.name}: entry {head} about {event.subject} was written after entry "
+                f"{event.name}: entry {head} about {about} was written after entry "
                 f"{expect}, the last one seen; read it and decide again"
             )
 
-    def _select(self, clause: str, values: tuple[str | int, ...]) -> list[Entry]:
-        if not exists(self.path):
+    def verdict_naming(self, digest: str) -> Entry | None:
+        """The verdict that refers to this digest (lowercase hex sha256), None without one."""
+        clause = f"WHERE {self.store.mentions} ORDER BY idx"
+        said = self._select(clause, (digest,))
+        named = (e for e in said if e.name == "verdict" and digest in e.event.refs)
+        return next(named, None)
+
+    def _select(self, clause: str, values: Sequence[str | int]) -> list[Entry]:
+        if not self.store.exists():
             return []
-        with connection(self.path) as opened:
-            rows = opened.execute(f"{_COLUMNS} {clause}", values).fetchall()
+        with self.store.reading() as session:
+            rows = session.all(f"{_COLUMNS} {clause}", values)
         return [self._entry(row) for row in rows]
 
-    def _entry(self, row: tuple[int, str, bytes, bytes]) -> Entry:
+    def _entry(self, row: Row) -> Entry:
         idx, at, body, leaf = row
         if not isinstance(body, bytes) or leaf != leaf_hash(body):
-            raise LedgerTampered(self.path, f"entry {idx} differs from its hash")
+            raise LedgerTampered(self.where, f"entry {idx} differs from its hash")
         try:
             event = decode(body)
         except ValueError as error:
-            raise LedgerTampered(self.path, f"entry {idx} is {error}") from error
+            raise LedgerTampered(self.where, f"entry {idx} is {error}") from error
         if at != time_text(event.at):
-            raise LedgerTampered(self.path, f"entry {idx} has another time than its body")
+            raise LedgerTampered(self.where, f"entry {idx} has another time than its body")
         return Entry(idx, event, body, leaf)

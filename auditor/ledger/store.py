@@ -1,133 +1,79 @@
-"""The SQLite file: how it is made, opened and closed.
+"""What the ledger needs of a database; `sqlite` and `postgres` are two of them.
 
-One short connection an operation. That costs a few milliseconds and buys that a `Ledger` may be
-carried over threads and forks, and that nothing is open when the process is killed.
+Both have the same tables. Queries are written once, with `?` for values; what the two spell
+differently are the four expressions of `Store`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Protocol
 
-from auditor.errors import LedgerError
-from auditor.ledger.faults import fault, os_fault
+from auditor.errors import ConfigError
 
-#: "AUDL": tells our file from any other SQLite database.
-APPLICATION_ID: Final = 0x4155444C
-#: Seconds to wait for another writer before giving up.
-BUSY_SECONDS: Final = 30.0
-
-# The body is a BLOB, and SQLite's JSON functions read text only: hence the casts.
-SUBJECT: Final = "json_extract(CAST(body AS TEXT), '$.subject.sha256')"
-RUN: Final = "json_extract(CAST(body AS TEXT), '$.run')"
-
-# The triggers guard against accidents, not against somebody who can write to the file. The one on
-# INSERT keeps idx dense and also stops INSERT OR REPLACE, which fires no DELETE trigger.
-_SCHEMA: Final = f"""
-CREATE TABLE entry(
-  idx INTEGER PRIMARY KEY, at TEXT NOT NULL,
-  body BLOB NOT NULL CHECK(length(body)<=65535), leaf BLOB NOT NULL);
-CREATE INDEX entry_subject ON entry({SUBJECT});
-CREATE INDEX entry_run ON entry({RUN});
-CREATE TRIGGER entry_dense BEFORE INSERT ON entry
-  WHEN NEW.idx IS NOT (SELECT coalesce(max(idx) + 1, 0) FROM entry)
-  BEGIN SELECT RAISE(ABORT, 'append-only'); END;
-CREATE TRIGGER entry_no_update BEFORE UPDATE ON entry
-  BEGIN SELECT RAISE(ABORT, 'append-only'); END;
-CREATE TRIGGER entry_no_delete BEFORE DELETE ON entry
-  BEGIN SELECT RAISE(ABORT, 'append-only'); END;
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = 1;
-"""
+Row = tuple[Any, ...]
 
 
-@contextlib.contextmanager
-def connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """An open connection to an existing ledger; raises `LedgerError` for anything that fails."""
-    try:
-        with contextlib.closing(_connect(path)) as opened:
-            _refuse_stranger(opened, path)
-            yield opened
-    except sqlite3.Error as error:
-        raise fault(error, path) from error
+class Session(Protocol):
+    """One transaction: all of it happens, or nothing; what it reads does not change meanwhile."""
+
+    def all(self, query: str, values: Sequence[object] = ()) -> list[Row]:
+        """The rows of a query."""
+        ...
+
+    def run(self, query: str, values: Sequence[object] = ()) -> None:
+        """A statement."""
+        ...
+
+    @property
+    def bare(self) -> bool:
+        """Whether there are entries only: a ledger from before there were checkpoints."""
+        ...
 
 
-def create(path: Path) -> None:
-    """Make an empty ledger unless there is one; raises `LedgerError` where that fails.
+class Store(Protocol):
+    """A database. Every method raises `LedgerError` for what fails, `LedgerFull` on a full disk."""
 
-    It is made whole under another name and then linked: no other process can ever open a half
-    made ledger, and of several makers one wins.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _make_whole(path)
-        _fsync_folder(path.parent)
-    except sqlite3.Error as error:
-        raise fault(error, path) from error
-    except OSError as error:
-        raise os_fault(error, path) from error
+    #: How the database is called in messages; no secrets.
+    where: str
+    #: SQL: the subject's digest and the run of an entry, the source in whose order it has a place,
+    #: and whether its body has a text (`?`).
+    subject: str
+    run: str
+    order: str
+    mentions: str
 
+    def exists(self) -> bool:
+        """Whether there is a ledger."""
+        ...
 
-def exists(path: Path) -> bool:
-    """Whether there is a file; raises `LedgerError` where that cannot be told."""
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise os_fault(error, path) from error
-    return True
+    def create(self) -> None:
+        """Make an empty one unless there is one; of several makers one wins."""
+        ...
 
+    def reading(self) -> AbstractContextManager[Session]:
+        """A transaction that reads one state."""
+        ...
 
-def _make_whole(path: Path) -> None:
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        _make(fresh)
-        with contextlib.suppress(FileExistsError):
-            os.link(fresh, path)
-    finally:
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            Path(f"{fresh}{suffix}").unlink(missing_ok=True)
+    def writing(self) -> AbstractContextManager[Session]:
+        """The only transaction that writes, until it is left; then it is durable."""
+        ...
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """Spares the costs of opening and closing for many transactions."""
+        ...
 
 
-def _make(path: Path) -> None:
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as made:
-        made.execute("PRAGMA synchronous=FULL")
-        made.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
-        # WAL is kept in the file's header: later connections find it so. It comes last, for closing
-        # is silent where a full disk keeps the log from being copied into the file.
-        made.execute("PRAGMA journal_mode=WAL")
+def open_store(location: Path | str, password: str | None = None) -> Store:
+    """The database at a path, or at a `postgresql://` URL."""
+    if isinstance(location, Path):
+        from auditor.ledger.sqlite import Sqlite
 
+        return Sqlite(location)
+    if not location.startswith("postgresql://"):
+        raise ConfigError(f"ledger.url: not a postgresql:// URL: {location.split(':')[0]}")
+    from auditor.ledger.postgres import Postgres
 
-def _connect(path: Path) -> sqlite3.Connection:
-    # mode=rw: a ledger that went missing must not come back empty.
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    opened = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-    try:
-        opened.execute("PRAGMA synchronous=FULL")
-    except sqlite3.Error:
-        opened.close()
-        raise
-    return opened
-
-
-def _refuse_stranger(opened: sqlite3.Connection, path: Path) -> None:
-    (found,) = opened.execute("PRAGMA application_id").fetchone()
-    if found != APPLICATION_ID:
-        raise LedgerError(f"{path}: this database is not a ledger; set outputs.ledger elsewhere")
-    (version,) = opened.execute("PRAGMA user_version").fetchone()
-    if version != 1:
-        raise LedgerError(f"{path}: made by a newer auditor (ledger version {version}); update")
-
-
-def _fsync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    return Postgres(location, password)

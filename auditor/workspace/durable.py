@@ -6,14 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-
-def fsync_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+from auditor.private_file import fsync_folder
 
 
 def fsync_tree(root: Path) -> None:
@@ -24,12 +17,14 @@ def fsync_tree(root: Path) -> None:
         fsync_folder(Path(folder))
 
 
-def write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes, mode: int | None = None) -> None:
     """Write a file that is either absent, the old one, or whole."""
     fresh = path.with_name(f".{path.name}.new")
     with fresh.open("wb") as file:
         file.write(content)
         file.flush()
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
         os.fsync(file.fileno())
     fresh.replace(path)
     fsync_folder(path.parent)

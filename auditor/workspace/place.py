@@ -96,6 +96,8 @@ def _complete(staged: Path, target: Path, named: Named) -> str:
     if not new.exists():
         return ""
     reason = _fallen(old, new, named)
+    if (staged / PROOF).exists() and not (target / PROOF).exists():
+        reason = reason or "it came without a proof"
     if not reason:
         return ", and so was its attestation; that of this run is in the run's folder"
     for name in (PROOF, ATTESTATION):  # the attestation last: without its proof it is worth nothing

@@ -38,6 +38,10 @@ class Journal(Protocol):
         """Whether a verdict refers to this digest (hex sha256)."""
         ...
 
+    def proof_of(self, attestation: str) -> bytes | None:
+        """The proof file of the verdict that names an attestation; None without a verdict."""
+        ...
+
     def append(
         self,
         event: str,
@@ -101,7 +105,7 @@ def _finish(stage: RunStage, layout: Layout, names: set[str], journal: Journal) 
         # A held run shows its evidence, never rows: those need a verdict.
         if plan is None or ("verdict" not in names and (plan.published or plan.quarantined)):
             return False
-        stage.make_visible(journal.names)
+        stage.make_visible(journal.names, journal.proof_of)
     except AuditorError:
         # Somebody took staged files away. It is logged as lost; stopping here would stop every
         # later run as well.

@@ -5,11 +5,12 @@ The order (each step may be the last one before the power goes):
 1. write into `evidence`, `published`, `quarantined`; sign;
 2. `seal`: everything durable, then the plan with the final names;
 3. the caller appends the verdict to the ledger;
-4. `make_visible`: quarantine, published, run, each one rename.
+4. `make_visible`: the proof of that entry, then quarantine, published, run, each one rename.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -20,10 +21,13 @@ from types import TracebackType
 from typing import Final, Self
 
 from auditor.errors import AuditorError
-from auditor.workspace.durable import fsync_folder, fsync_tree, move, remove_tree, write_durably
-from auditor.workspace.layout import DAMAGED, Layout
+from auditor.private_file import fsync_folder
+from auditor.workspace.durable import fsync_tree, move, remove_tree, write_durably
+from auditor.workspace.layout import ATTESTATION, DAMAGED, PROOF, Layout
 from auditor.workspace.place import Named, place_published, place_quarantined
 
+#: The proof file of the verdict that names an attestation by its digest; None without a verdict.
+Prove = Callable[[str], bytes | None]
 #: Told the name of each step once it is done; progress is shown, and crashes tested, with it.
 Step = Callable[[str], None]
 
@@ -52,6 +56,10 @@ class Visible:
 def _anything(_: str) -> bool:
     """The ledger that nobody asks."""
     return True
+
+
+def _nothing(_: str) -> None:
+    """The ledger that proves nothing."""
 
 
 class RunStage:
@@ -127,13 +135,14 @@ class RunStage:
             raise AuditorError(f"{self._layout.plan}: not a commit plan: {error}") from error
         return _plan(said, self._layout)
 
-    def make_visible(self, named: Named = _anything) -> Visible:
-        """Rename everything into place; the ledger must have the verdict by now.
+    def make_visible(self, named: Named = _anything, prove: Prove = _nothing) -> Visible:
+        """Write the proof and rename everything into place; the ledger has the verdict by now.
 
         `named` tells whether a verdict in the ledger names an attestation by its digest: one that
-        was published before stays only then. May be called again after a crash at any instant.
-        Raises `AuditorError` for a run that was not sealed and OSError where a rename fails; then
-        nothing staged is lost.
+        was published before stays only then. `prove` gives the proof of that verdict, which goes
+        beside the attestation. May be called again after a crash at any instant. Raises
+        `AuditorError` for a run that was not sealed and OSError where a rename fails; then nothing
+        staged is lost.
         """
         layout, plan = self._layout, self.plan()
         if plan is None:
@@ -142,6 +151,9 @@ class RunStage:
         quarantined = layout.quarantine_to / plan.quarantined if plan.quarantined else None
         published = layout.publish_to / plan.published if plan.published else None
         notes: tuple[str, ...] = ()
+        for folder, mode in ((layout.published, 0o444), (layout.evidence, 0o600)):
+            _write_proof(folder, mode, prove)
+        self._step("visible: proven")
         if quarantined:
             place_quarantined(layout.quarantined, quarantined)
         self._step("visible: quarantine")
@@ -234,6 +246,15 @@ def _make_read_only(folder: Path) -> None:
             raise ValueError(f"{path}: a link cannot be published")
         if path.is_file():
             path.chmod(0o444)
+
+
+def _write_proof(folder: Path, mode: int, prove: Prove) -> None:
+    """Put the proof beside a staged attestation; one that is there is the same and is replaced."""
+    if not (folder / ATTESTATION).is_file():  # nothing staged, or renamed before a crash
+        return
+    proof = prove(hashlib.sha256((folder / ATTESTATION).read_bytes()).hexdigest())
+    if proof is not None:
+        write_durably(folder / PROOF, proof, mode)
 
 
 def _make_private(folder: Path) -> None:

@@ -74,7 +74,9 @@ def test_what_may_not_be_written_is_refused(change: dict[str, Any], said: str) -
         encode(Event(**fields))
 
 
-def test_a_body_at_the_limit_is_written_and_one_byte_more_is_refused() -> None:
+def test_case_116_a_body_at_the_limit_is_written_and_one_byte_more_is_refused() -> None:
+    """An entry of more than 65,535 bytes."""
+
     def body(length: int) -> bytes:
         return encode(Event(name="error", at=NOON, via="cli", detail={"text": "x" * length}))
 

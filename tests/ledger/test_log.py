@@ -29,9 +29,13 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path / "log" / "ledger.db")
 
 
+def path_of(ledger: Ledger) -> Path:
+    return Path(ledger.where)
+
+
 @contextlib.contextmanager
 def raw(ledger: Ledger) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(sqlite3.connect(ledger.path, isolation_level=None)) as opened:
+    with contextlib.closing(sqlite3.connect(path_of(ledger), isolation_level=None)) as opened:
         yield opened
 
 
@@ -47,7 +51,7 @@ def test_nothing_is_made_before_the_first_append(ledger: Ledger) -> None:
     assert list(ledger.entries()) == []
     assert ledger.find(run=RUN) == ()
     assert ledger.head_of(BATCH) == -1
-    assert not ledger.path.parent.exists()
+    assert not path_of(ledger).parent.exists()
 
 
 def test_only_a_verdict_names_an_attestation(ledger: Ledger) -> None:
@@ -120,16 +124,23 @@ def test_expect_without_a_subject_and_refs_as_text_are_refused(ledger: Ledger) -
         "INSERT OR REPLACE INTO entry VALUES (0, '', x'', x'')",
         "INSERT INTO entry VALUES (7, '', x'', x'')",
         "INSERT INTO entry VALUES (NULL, '', x'', x'')",
+        "UPDATE node SET hash = x''",
+        "DELETE FROM node",
+        "INSERT OR REPLACE INTO node VALUES (1, 0, x'')",
+        "UPDATE checkpoint SET note = x''",
+        "DELETE FROM checkpoint",
+        "INSERT OR REPLACE INTO checkpoint VALUES (1, x'')",
     ],
 )
 def test_the_triggers_stop_accidents(ledger: Ledger, statement: str) -> None:
-    ledger.append("error", at=NOON, via="cli")
+    for _ in range(2):
+        ledger.append("error", at=NOON, via="cli")
     with raw(ledger) as opened, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         opened.execute(statement)
-    assert len(list(ledger.entries())) == 1
+    assert len(list(ledger.entries())) == 2
 
 
-def test_the_file_is_in_wal_mode_and_holds_one_table(ledger: Ledger) -> None:
+def test_the_file_is_in_wal_mode_and_holds_three_tables(ledger: Ledger) -> None:
     ledger.append("error", at=NOON, via="cli")
     with raw(ledger) as opened:
         assert opened.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -138,9 +149,12 @@ def test_the_file_is_in_wal_mode_and_holds_one_table(ledger: Ledger) -> None:
             "EXPLAIN QUERY PLAN SELECT idx FROM entry WHERE "
             "json_extract(CAST(body AS TEXT), '$.subject.sha256') = 'x' ORDER BY idx DESC"
         ).fetchall()
-    assert tables == [("entry",)]
+    assert tables == [("entry",), ("node",), ("checkpoint",)]
     assert "USING INDEX entry_subject" in plan[0][3]
-    assert {path.name for path in ledger.path.parent.iterdir()} == {"ledger.db"}
+    assert {path.name for path in path_of(ledger).parent.iterdir()} == {
+        "ledger.db",
+        "ledger.db.key",
+    }
 
 
 @pytest.mark.parametrize(
@@ -179,17 +193,17 @@ def test_an_append_that_relies_on_a_forged_entry_is_refused(ledger: Ledger) -> N
 
 
 def test_files_that_are_no_ledger(ledger: Ledger) -> None:
-    ledger.path.parent.mkdir()
-    ledger.path.write_bytes(b"not a database at all, but long enough" * 100)
+    path_of(ledger).parent.mkdir()
+    path_of(ledger).write_bytes(b"not a database at all, but long enough" * 100)
     with pytest.raises(LedgerError, match="not a ledger"):
         ledger.append("error", at=NOON, via="cli")
-    ledger.path.unlink()
+    path_of(ledger).unlink()
     with raw(ledger) as opened:
         opened.execute("CREATE TABLE t(x)")
     with pytest.raises(LedgerError, match="this database is not a ledger"):
         list(ledger.entries())
-    ledger.path.unlink()
-    ledger.path.mkdir()
+    path_of(ledger).unlink()
+    path_of(ledger).mkdir()
     with pytest.raises(LedgerError, match="cannot be opened"):
         ledger.append("error", at=NOON, via="cli")
 
@@ -197,7 +211,7 @@ def test_files_that_are_no_ledger(ledger: Ledger) -> None:
 def test_a_ledger_of_a_later_version_is_refused(ledger: Ledger) -> None:
     ledger.append("error", at=NOON, via="cli")
     with raw(ledger) as opened:
-        opened.execute("PRAGMA user_version = 2")
+        opened.execute("PRAGMA user_version = 3")
     with pytest.raises(LedgerError, match="newer auditor"):
         list(ledger.entries())
 
@@ -205,7 +219,7 @@ def test_a_ledger_of_a_later_version_is_refused(ledger: Ledger) -> None:
 def test_damage_is_reported_with_advice(ledger: Ledger) -> None:
     for _ in range(50):
         ledger.append("error", at=NOON, via="cli", detail={"text": "x" * 500})
-    with ledger.path.open("r+b") as file:
+    with path_of(ledger).open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * 4096 * 3)
     with pytest.raises(LedgerError, match=r"damaged; keep the file|LEDGER_TAMPERED"):
@@ -214,7 +228,7 @@ def test_damage_is_reported_with_advice(ledger: Ledger) -> None:
 
 def test_a_lock_held_too_long_says_so(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.append("error", at=NOON, via="cli")
-    monkeypatch.setattr("auditor.ledger.store.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("auditor.ledger.sqlite.BUSY_SECONDS", 0.1)
     with raw(ledger) as opened:
         opened.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerError, match="another process holds the ledger"):
@@ -226,7 +240,7 @@ def test_no_permission_says_what_to_do(ledger: Ledger) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere")
     ledger.append("error", at=NOON, via="cli")
-    ledger.path.chmod(0o400)
+    path_of(ledger).chmod(0o400)
     with pytest.raises(LedgerError, match="write permission"):
         ledger.append("error", at=NOON, via="cli")
 
@@ -275,7 +289,8 @@ print("goes on")
 """
 
 
-def test_a_full_disk_is_told_apart_and_hurts_nothing(tmp_path: Path) -> None:
+def test_case_115_a_full_disk_is_told_apart_and_hurts_nothing(tmp_path: Path) -> None:
+    """Append until the disk is full, then make room."""
     mount = tmp_path / "small"
     mount.mkdir()
     script = (

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from auditor.ledger import Conflict, Ledger
+from auditor.ledger.verification import verify_store
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BATCH = hashlib.sha256(b"a batch").hexdigest()
@@ -29,7 +30,8 @@ from auditor.ledger import Ledger
 
 ledger = Ledger(Path(sys.argv[1]))
 for number in range(int(sys.argv[2])):
-    idx = ledger.append("error", at=datetime.now(UTC), via="cli", detail={"number": number})
+    said = "error" if number % 3 else "verdict"
+    idx = ledger.append(said, at=datetime.now(UTC), via="cli", detail={"number": number})
     print(idx, flush=True)
 """
 
@@ -52,13 +54,17 @@ def claim(path: Path, barrier: object, results: object) -> None:
 
 
 @pytest.mark.slow
-def test_four_writers_leave_no_gap(tmp_path: Path) -> None:
+def test_case_114_four_writers_leave_no_gap_and_no_fork(tmp_path: Path) -> None:
+    """Four processes that append 300 entries each, at once, one in three of them signed for."""
     path = tmp_path / "ledger.db"
-    writers = [writer(path, 100) for _ in range(4)]
+    writers = [writer(path, 300) for _ in range(4)]
     told = [int(line) for each in writers for line in each.communicate()[0].split()]
     assert [each.returncode for each in writers] == [0] * 4
-    assert sorted(told) == list(range(400))
-    assert [entry.idx for entry in Ledger(path).entries()] == list(range(400))
+    assert sorted(told) == list(range(1200))
+    assert [entry.idx for entry in Ledger(path).entries()] == list(range(1200))
+    verified = verify_store(Ledger(path).store, [Ledger(path).key.public()])
+    assert verified.entries == 1200
+    assert verified.checkpoints >= 400
 
 
 def test_exactly_one_of_two_processes_wins_a_claim(tmp_path: Path) -> None:
@@ -77,11 +83,12 @@ def test_exactly_one_of_two_processes_wins_a_claim(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_writer_killed_in_the_middle_leaves_it_intact(tmp_path: Path) -> None:
+def test_case_113_a_writer_killed_in_the_middle_leaves_it_intact(tmp_path: Path) -> None:
+    """SIGKILL in the middle of appending, twenty times."""
     path = tmp_path / "ledger.db"
     chance = random.Random(7)
     acknowledged = 0
-    for _ in range(10):
+    for _ in range(20):
         killed = writer(path, 1_000_000)
         assert killed.stdout is not None
         killed.stdout.readline()
@@ -92,4 +99,6 @@ def test_a_writer_killed_in_the_middle_leaves_it_intact(tmp_path: Path) -> None:
         entries = list(Ledger(path).entries())
         assert [entry.idx for entry in entries] == list(range(len(entries)))
         assert len(entries) > acknowledged, "what was acknowledged is there"
+        verified = verify_store(Ledger(path).store, [Ledger(path).key.public()])
+        assert verified.entries == len(entries)
     assert Ledger(path).append("error", at=NOON, via="cli") == len(entries)

@@ -1,0 +1,1 @@
+"""What trust costs: reading verified data, beside reading it unverified."""

@@ -1,0 +1,318 @@
+"""The ledger in a real PostgreSQL, started here on loopback and thrown away.
+
+Skipped where the server is not installed. `AUDITOR_REQUIRE_POSTGRES=1` turns that into a failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditor.errors import ConfigError, LedgerError
+from auditor.ledger import Conflict, Ledger, LedgerTampered
+from auditor.ledger.verification import verify_store
+from auditor.transparency import proof
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+RUN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+BATCH = hashlib.sha256(b"a batch").hexdigest()
+PASSWORD = "correct horse"
+_NUMBERS = itertools.count()
+
+
+def programs() -> Path | None:
+    """The folder of `initdb` and `pg_ctl`: Debian keeps them out of PATH."""
+    found = shutil.which("initdb")
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    return Path(found).parent if found else places[0].parent if places else None
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; the superuser is `owner`."""
+
+    port: int
+
+    def url(self, database: str, user: str = "owner") -> str:
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def run(self, statement: str, database: str = "postgres") -> list[Any]:
+        """A statement of the superuser."""
+        import pg8000.native
+
+        with contextlib.closing(
+            pg8000.native.Connection(
+                "owner", "127.0.0.1", database, self.port, PASSWORD, ssl_context=False
+            )
+        ) as opened:
+            return list(opened.run(statement) or ())
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    where = programs()
+    if where is None:
+        if os.environ.get("AUDITOR_REQUIRE_POSTGRES"):
+            pytest.fail("AUDITOR_REQUIRE_POSTGRES is set, and there is no PostgreSQL here")
+        pytest.skip("no PostgreSQL here: install Debian's package postgresql")
+    pytest.importorskip("pg8000", reason="the extra postgres is not installed")
+    # PostgreSQL refuses to run as root.
+    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    folder = Path(tempfile.mkdtemp(prefix="auditor-postgres-"))
+    data, secret = folder / "data", folder / "password"
+    secret.write_text(PASSWORD)
+    as_user: dict[str, Any] = {"check": True, "capture_output": True, "cwd": "/"}
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam(user)
+        for path in (folder, secret):
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+        as_user |= {"user": user, "group": owner.pw_gid, "extra_groups": []}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder}"
+    make = [where / "initdb", "-D", data, "-U", "owner", "-A", "scram-sha-256", "-E", "UTF8"]
+    subprocess.run([*make, "--pwfile", secret, "--locale=C"], **as_user)
+    control = [where / "pg_ctl", "-D", data, "-w"]
+    subprocess.run([*control, "-l", folder / "log", "-o", options, "start"], **as_user)
+    try:
+        yield Server(port)
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], **as_user)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def ledger(server: Server, tmp_path: Path) -> Ledger:
+    name = f"ledger_{next(_NUMBERS)}"
+    server.run(f"CREATE DATABASE {name}")
+    return Ledger(server.url(name), key=tmp_path / "ledger.key", password=PASSWORD)
+
+
+def database_of(ledger: Ledger) -> str:
+    return ledger.where.rpartition("/")[2]
+
+
+def fill(ledger: Ledger, count: int) -> None:
+    with ledger.kept_open():
+        for number in range(count):
+            name = "verdict" if number % 5 == 4 else "batch.received"
+            subject = hashlib.sha256(b"%d" % (number % 7)).hexdigest()
+            at = NOON + timedelta(seconds=number)
+            detail = {"n": number, "text": "ä\u0000'?:x"}
+            ledger.append(
+                name, at=at, via="gate", subject=subject, refs=[BATCH], run=RUN, detail=detail
+            )
+
+
+def test_it_says_the_same_as_a_file(ledger: Ledger, tmp_path: Path) -> None:
+    file = Ledger(tmp_path / "ledger.db", key=ledger.key.path)
+    for each in (ledger, file):
+        assert list(each.entries()) == []
+        assert each.newest() is None
+        fill(each, 23)
+        each.append("recall", at=NOON, via="cli", source="vendor-a/reviews")
+    keys = [ledger.key.public()]
+    assert list(ledger.entries()) == list(file.entries())
+    assert list(ledger.entries(3, 9)) == list(file.entries(3, 9))
+    subject = hashlib.sha256(b"3").hexdigest()
+    assert ledger.find(subject=subject) == file.find(subject=subject) != ()
+    assert ledger.find(run=RUN, event="verdict") == file.find(run=RUN, event="verdict") != ()
+    assert ledger.head_of(subject) == file.head_of(subject) == 17
+    assert ledger.of_source("vendor-a/reviews") == file.of_source("vendor-a/reviews") != ()
+    assert ledger.latest() == file.latest() == NOON + timedelta(seconds=22)
+    assert ledger.names(BATCH)
+    assert not ledger.names("0" * 64)
+    assert verify_store(ledger.store, keys) == verify_store(file.store, keys)
+    # Ed25519 is deterministic: the same log has the same notes and the same proofs.
+    assert ledger.newest() == file.newest()
+    assert ledger.prove(7) == file.prove(7)
+    assert proof.verify(ledger.prove(7), keys).index == 7
+    assert ledger.continuation(5) == file.continuation(5)
+    assert ledger.checkpoint().size == 24
+
+
+def test_one_of_two_claims_gets_through(ledger: Ledger) -> None:
+    ledger.append("batch.received", at=NOON, via="gate", subject=BATCH, expect=-1)
+    with pytest.raises(Conflict, match="entry 0 about"):
+        ledger.append("batch.received", at=NOON, via="gate", subject=BATCH, expect=-1)
+    assert len(list(ledger.entries())) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entry SET at = ''",
+        "DELETE FROM entry",
+        "TRUNCATE entry",
+        "INSERT INTO entry VALUES (9, '', '', '')",
+        "DELETE FROM node",
+        "UPDATE node SET pos = 3",
+        "TRUNCATE checkpoint",
+        "INSERT INTO checkpoint VALUES (1, '')",
+    ],
+)
+def test_the_triggers_stop_accidents(server: Server, ledger: Ledger, statement: str) -> None:
+    from pg8000.exceptions import DatabaseError
+
+    fill(ledger, 5)
+    with pytest.raises(DatabaseError, match="append-only"):
+        server.run(statement, database_of(ledger))
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (
+            "UPDATE entry SET body = overlay(body placing 'X' from 30) WHERE idx = 7",
+            "entry 7 differs from its hash",
+        ),
+        ("DELETE FROM entry WHERE idx = 7", "entry 7 is missing"),
+        ("UPDATE node SET hash = sha256(hash) WHERE level = 2 AND pos = 1", "level 2"),
+        ("DELETE FROM checkpoint", "there is no checkpoint"),
+        ("DELETE FROM checkpoint WHERE size = 20", "checkpoint of entry 19 is missing"),
+    ],
+)
+def test_a_change_by_the_owner_of_the_database_is_noticed(
+    server: Server, ledger: Ledger, statement: str, said: str
+) -> None:
+    fill(ledger, 22)
+    server.run(f"SET session_replication_role = replica; {statement}", database_of(ledger))
+    with pytest.raises(LedgerTampered, match=said):
+        verify_store(ledger.store, [ledger.key.public()])
+
+
+def test_a_writer_needs_no_right_but_to_read_and_to_add(server: Server, ledger: Ledger) -> None:
+    from pg8000.exceptions import DatabaseError
+
+    fill(ledger, 5)
+    name = database_of(ledger)
+    server.run(f"CREATE ROLE gate_{name} LOGIN PASSWORD '{PASSWORD}'")
+    gate = Ledger(server.url(name, f"gate_{name}"), key=ledger.key.path, password=PASSWORD)
+    with pytest.raises(LedgerError, match=r"needs SELECT and INSERT"):
+        gate.append("verdict", at=NOON, via="gate")
+    server.run(f"GRANT SELECT, INSERT ON entry, node, checkpoint TO gate_{name}", name)
+    assert gate.append("verdict", at=NOON, via="gate") == 5
+    assert verify_store(gate.store, [ledger.key.public()]).entries == 6
+    for statement in ("DELETE FROM entry", "UPDATE node SET pos = 1", "DROP TABLE checkpoint"):
+        with pytest.raises(DatabaseError, match=r"permission denied|must be owner"):
+            server.run(f"SET ROLE gate_{name}; {statement}", name)
+
+
+def test_what_fails_says_what_to_do_and_never_the_password(
+    server: Server, ledger: Ledger, tmp_path: Path
+) -> None:
+    key = tmp_path / "other.key"
+    cases = [
+        (Ledger(ledger.where, key=key, password="wrong horse"), "ledger.password_env"),
+        (Ledger(server.url("nowhere"), key=key, password=PASSWORD), "no such database"),
+        (Ledger("postgresql://owner@127.0.0.1:1/x", key=key, password=PASSWORD), "be reached"),
+    ]
+    for broken, said in cases:
+        with pytest.raises(LedgerError, match=said) as refused:
+            broken.append("error", at=NOON, via="cli")
+        assert "horse" not in str(refused.value)
+    with pytest.raises(ConfigError, match="not a postgresql"):
+        Ledger("mysql://owner@127.0.0.1/x", key=key)
+    with pytest.raises(LedgerError, match="path of its key"):
+        Ledger(ledger.where)
+
+
+def test_another_encoding_is_refused(server: Server, tmp_path: Path) -> None:
+    name = f"latin_{next(_NUMBERS)}"
+    server.run(f"CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0")
+    latin = Ledger(server.url(name), key=tmp_path / "ledger.key", password=PASSWORD)
+    with pytest.raises(LedgerError, match="must be in UTF8, not LATIN1"):
+        latin.append("error", at=NOON, via="cli")
+
+
+def test_a_lock_held_too_long_says_so(
+    server: Server, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(ledger, 2)
+    monkeypatch.setattr("auditor.ledger.postgres.BUSY_SECONDS", 0.2)
+    other = Ledger(ledger.where, key=ledger.key.path, password=PASSWORD)
+    with ledger.store.writing():
+        with pytest.raises(LedgerError, match="another process holds the ledger"):
+            other.append("error", at=NOON, via="cli")
+        assert len(list(other.entries())) == 2, "reading goes on beside a writer"
+    assert other.append("error", at=NOON, via="cli") == 2
+
+
+def test_an_append_that_broke_off_leaves_nothing(ledger: Ledger) -> None:
+    fill(ledger, 2)
+    kept = ledger.key.path.read_bytes()
+    ledger.key.path.write_text("no key")
+    with ledger.kept_open():
+        for _ in range(2):
+            with pytest.raises(Exception, match="not a key"):
+                ledger.append("verdict", at=NOON, via="gate")
+        ledger.key.path.write_bytes(kept)
+        assert ledger.append("verdict", at=NOON, via="gate") == 2
+    assert verify_store(ledger.store, [ledger.key.public()]).entries == 3
+
+
+WRITE = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from auditor.ledger import Ledger
+
+ledger = Ledger(sys.argv[1], key=Path(sys.argv[2]), password=sys.argv[3])
+for number in range(int(sys.argv[4])):
+    said = "error" if number % 3 else "verdict"
+    idx = ledger.append(said, at=datetime.now(UTC), via="cli", detail={"number": number})
+    print(idx, flush=True)
+"""
+
+
+def writer(ledger: Ledger, count: int) -> subprocess.Popen[str]:
+    where = [ledger.where, str(ledger.key.path), PASSWORD, str(count)]
+    command = [sys.executable, "-c", WRITE, *where]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_case_114_four_writers_leave_no_gap_and_no_fork_in_postgresql(ledger: Ledger) -> None:
+    """Four processes that append 300 entries each, at once, to one database."""
+    writers = [writer(ledger, 300) for _ in range(4)]
+    told = [int(line) for each in writers for line in each.communicate()[0].split()]
+    assert [each.returncode for each in writers] == [0] * 4
+    assert sorted(told) == list(range(1200))
+    assert verify_store(ledger.store, [ledger.key.public()]).entries == 1200
+
+
+@pytest.mark.slow
+def test_case_113_a_writer_killed_in_the_middle_leaves_postgresql_intact(ledger: Ledger) -> None:
+    """SIGKILL in the middle of appending to a database, twenty times."""
+    chance = random.Random(7)
+    acknowledged = -1
+    for _ in range(20):
+        killed = writer(ledger, 1_000_000)
+        assert killed.stdout is not None
+        killed.stdout.readline()
+        time.sleep(chance.uniform(0, 0.05))
+        os.kill(killed.pid, signal.SIGKILL)
+        lines = killed.communicate()[0].split()
+        acknowledged = int(lines[-1]) if lines else acknowledged
+        verified = verify_store(ledger.store, [ledger.key.public()])
+        assert verified.entries > acknowledged, "what was acknowledged is there"
+    assert ledger.append("error", at=NOON, via="cli") == len(list(ledger.entries())) - 1

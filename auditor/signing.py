@@ -1,8 +1,10 @@
-"""The separate step that holds keys: bytes in, envelope out.
+"""The separate step that holds keys: bytes in, signature out.
 
-The process that parses a stranger's files must never hold a signing key. So `sign` starts a fresh
-interpreter that reads nothing but the payload and the key file, and imports nothing that parses
-data. What comes back is a finished envelope.
+The process that parses a stranger's files must never hold a signing key. So `FileSigner` starts a
+fresh interpreter that reads nothing but the message and the key file, and imports nothing that
+parses data. What comes back is a signature, and the public key that verifies it.
+
+A key in a KMS or a hardware token is another class with the one method of `Signer`.
 """
 
 from __future__ import annotations
@@ -11,10 +13,10 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -24,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from auditor.provenance import dsse, keys
 from auditor.provenance.codes import CODES
+from auditor.provenance.keys import Kind
 from auditor.provenance.refused import KeyRefused, printable
 
 #: Seconds after which a signing step that hangs is ended.
@@ -39,8 +42,67 @@ _CHILD: Final = (
 )
 
 
-def generate(path: Path, *, passphrase: bytes | None = None) -> keys.PublicKey:
-    """Make an Ed25519 key pair: `<path>.key` (0600, PKCS 8) and `<path>.pub`, both PEM.
+class Signer(Protocol):
+    """Something that holds a private key and signs with it. It never hands the key out."""
+
+    def sign(self, message: bytes) -> dsse.Signature:
+        """The signature over a message, and the id of the key.
+
+        Ed25519, or ECDSA P-256 with SHA-256 in DER. The message is DSSE's pre-authentication
+        encoding (or another text that cannot be taken for it), never bare data of a stranger.
+
+        Raises:
+            KeyRefused: the key cannot be used.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileSigner:
+    """Signs with a key file, in a process of its own.
+
+    `passphrase_env` names the environment variable that holds the key's passphrase.
+    """
+
+    key: Path
+    passphrase_env: str | None = None
+
+    def sign(self, message: bytes) -> dsse.Signature:
+        """See `Signer`.
+
+        Raises:
+            KeyRefused: KEY_MISSING, KEY_PERMISSIONS, KEY_FORMAT, KEY_PASSPHRASE or SIGNING_FAILED.
+        """
+        done = self._run(message)
+        public, _, signature = done.stdout.partition(b"\n")
+        if done.returncode != 0:
+            raise _reason(done.stderr.decode("utf-8", "replace"))
+        key = keys.public_key(public)
+        # A signature that its own key refuses would be found out when it is too late.
+        if not key.verifies(signature, message):
+            raise KeyRefused("SIGNING_FAILED", "The signature does not verify.")
+        return dsse.Signature(key.keyid, signature)
+
+    def _run(self, message: bytes) -> subprocess.CompletedProcess[bytes]:
+        variable = self.passphrase_env
+        command = [sys.executable, "-I", "-c", _CHILD, _package_root(), str(self.key.absolute())]
+        try:
+            return subprocess.run(
+                [*command, *([variable] if variable else [])],
+                input=message,
+                capture_output=True,
+                env=_clean_environment(variable),
+                timeout=TIMEOUT,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise KeyRefused("SIGNING_FAILED", f"{type(error).__name__}.") from error
+
+
+def generate(
+    path: Path, *, kind: Kind = "ed25519", passphrase: bytes | None = None
+) -> keys.PublicKey:
+    """Make a key pair: `<path>.key` (0600, PKCS 8) and `<path>.pub`, both PEM.
 
     Raises:
         KeyRefused: KEY_EXISTS where either file is there; nothing is ever overwritten.
@@ -48,7 +110,7 @@ def generate(path: Path, *, passphrase: bytes | None = None) -> keys.PublicKey:
     """
     if passphrase == b"":
         raise KeyRefused("KEY_PASSPHRASE", "The passphrase is empty.")
-    key = Ed25519PrivateKey.generate()
+    key = keys.new_private_key(kind)
     protection = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
     public = keys.public_half(key)
@@ -69,7 +131,7 @@ def sign(
     key: Path,
     passphrase_env: str | None = None,
 ) -> bytes:
-    """Sign a payload in a process of its own; the envelope as JSON.
+    """Sign a payload with a key file; the envelope as JSON.
 
     Args:
         payload: the bytes to sign, as they are.
@@ -78,25 +140,26 @@ def sign(
         passphrase_env: name of the environment variable that holds the key's passphrase.
 
     Raises:
-        KeyRefused: KEY_MISSING, KEY_PERMISSIONS, KEY_FORMAT, KEY_PASSPHRASE or SIGNING_FAILED.
+        KeyRefused: see `FileSigner.sign`.
         Refused: JSON_TOO_LARGE for a payload that no reader would take.
     """
-    command = [sys.executable, "-I", "-c", _CHILD, _package_root(), str(key.absolute())]
-    command += [payload_type, *([passphrase_env] if passphrase_env else [])]
-    try:
-        done = subprocess.run(
-            command,
-            input=payload,
-            capture_output=True,
-            env=_clean_environment(passphrase_env),
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise KeyRefused("SIGNING_FAILED", f"{type(error).__name__}.") from error
-    if done.returncode != 0 or dsse.parse(done.stdout).payload != payload:
-        raise _reason(done.stderr.decode("utf-8", "replace"))
-    return done.stdout
+    unsigned = unsigned_envelope(payload, payload_type)
+    return add_signature(unsigned, FileSigner(key, passphrase_env))
+
+
+def add_signature(envelope: bytes, signer: Signer) -> bytes:
+    """The envelope with one signature more; one under the same key id is replaced.
+
+    Raises:
+        KeyRefused: the key cannot be used.
+        Refused: the envelope cannot be read, or nobody would read the one with another signature.
+    """
+    opened = dsse.parse(envelope)
+    made = signer.sign(dsse.pae(opened.payload_type, opened.payload))
+    others = [one for one in opened.signatures if one.keyid != made.keyid]
+    signed = dsse.build(opened.payload, opened.payload_type, [*others, made])
+    dsse.parse(signed)
+    return signed
 
 
 def unsigned_envelope(payload: bytes, payload_type: str = dsse.IN_TOTO) -> bytes:
@@ -105,19 +168,20 @@ def unsigned_envelope(payload: bytes, payload_type: str = dsse.IN_TOTO) -> bytes
 
 
 def main(arguments: list[str]) -> int:
-    """The child: payload on stdin, envelope on stdout; key file, type and variable as arguments."""
-    key_path, payload_type, *variable = arguments
+    """The child: message on stdin; public key in hex, newline and signature on stdout.
+
+    Arguments: the key file and, for a key with a passphrase, the variable that holds it.
+    """
+    key_path, *variable = arguments
     try:
         passphrase = os.fsencode(os.environ[variable[0]]) if variable else None
         key = keys.private_key(_read_key(Path(key_path)), passphrase)
     except KeyRefused as error:
         sys.stderr.write(f"{error.code}: {error.message}\n")
         return 2
-    payload = sys.stdin.buffer.read()
-    signature = dsse.Signature(
-        keys.public_half(key).keyid, key.sign(dsse.pae(payload_type, payload))
-    )
-    sys.stdout.buffer.write(dsse.build(payload, payload_type, [signature]))
+    signature = keys.signature(key, sys.stdin.buffer.read())
+    public = keys.public_half(key).raw.hex().encode()
+    sys.stdout.buffer.write(public + b"\n" + signature)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sys
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ def _configured(config: Path | None, *, whole: bool) -> Iterator[Diagnosis]:
     from auditor.config import load
 
     try:
-        outputs = load(path, os.environ, strict_permissions=False).outputs
+        settings = load(path, os.environ, strict_permissions=False)
     except (ConfigError, TrustError) as error:
         mend = "correct what is named; `auditor schema` prints every setting"
         yield Diagnosis(
@@ -52,6 +53,14 @@ def _configured(config: Path | None, *, whole: bool) -> Iterator[Diagnosis]:
         )
         return
     yield Diagnosis(name=str(path), health=Health.OK, found="can be read", wanted=wanted)
+    outputs, trust = settings.outputs, settings.trust
     folders = (outputs.runs, outputs.publish_to, outputs.quarantine_to, outputs.ledger.parent)
     yield from map(folder_here, folders)
     yield site_key_here(outputs.site_key)
+    if trust.policy is not None and trust.sha256 is not None:
+        from auditor.doctor.policy import trust_policy_here
+        from auditor.site_ledger import ledger_of
+        from auditor.trust_files import Pinned
+
+        pinned, now = Pinned(trust.policy, trust.sha256), dt.datetime.now(dt.UTC)
+        yield trust_policy_here(pinned, ledger_of(settings), now)

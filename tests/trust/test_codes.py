@@ -13,14 +13,21 @@ from auditor.provenance import codes
 from auditor.provenance.codes import CODES
 from auditor.provenance.refused import Refused
 
-PACKAGE = Path(codes.__file__).parent
-REFERENCE = PACKAGE.parents[1] / "docs" / "reference" / "codes.md"
+ROOT = Path(codes.__file__).parents[1]
+REFERENCE = ROOT.parent / "docs" / "reference" / "codes.md"
 CALLS = {"Refused", "KeyRefused", "Claim", "_claim"}
 
 
-def used() -> set[str]:
+def sources() -> list[Path]:
+    """Every file that may refuse with a code."""
+    pure = [path for name in ("provenance", "trust") for path in (ROOT / name).glob("*.py")]
+    return [path for path in [*pure, Path(signing.__file__)] if path != Path(codes.__file__)]
+
+
+def refused_with() -> set[str]:
+    """The constants that refusals and claims are made with."""
     found: set[str] = set()
-    for path in [*PACKAGE.glob("*.py"), Path(signing.__file__)]:
+    for path in sources():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
                 first = node.args[0]
@@ -29,8 +36,18 @@ def used() -> set[str]:
     return found
 
 
+def written() -> set[str]:
+    """Every text constant of the package, outside the table itself."""
+    found: set[str] = set()
+    for path in [path for path in ROOT.rglob("*.py") if path != Path(codes.__file__)]:
+        nodes = ast.walk(ast.parse(path.read_text()))
+        found |= {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
+    return found
+
+
 def test_the_table_is_complete_and_holds_nothing_else() -> None:
-    assert used() == set(CODES)
+    assert refused_with() - set(CODES) == set()
+    assert set(CODES) - written() == set()
 
 
 def test_the_reference_shows_the_table() -> None:

@@ -191,6 +191,40 @@ REFUSED: list[tuple[str, str, Case, str]] = [
         ),
         "TIME_ORDER",
     ),
+    (
+        "43c",
+        "fetched after creation",
+        predicate(
+            collection={
+                "uris": [
+                    {
+                        "uri": "https://x.example/y",
+                        "digest": {"sha256": GOOD},
+                        "fetchedOn": "2026-11-22T11:00:01Z",
+                    }
+                ]
+            }
+        ),
+        "TIME_ORDER",
+    ),
+    (
+        "43d",
+        "started after creation",
+        predicate(collection={"startedOn": "2026-11-22T11:00:01Z"}),
+        "TIME_ORDER",
+    ),
+    (
+        "74c",
+        "the last transformation gave other rows",
+        predicate(transformations=[{"name": "dedup", "rows": {"in": 9, "out": 5}}]),
+        "ROWS",
+    ),
+    (
+        "71b",
+        "md5 of a transformation's input",
+        predicate(transformations=[{"name": "dedup", "inputs": [{"md5": "0" * 32}]}]),
+        "DIGEST_ALGORITHM",
+    ),
     *[
         ("44", text, predicate(createdOn=text), "TIME_FORMAT")
         for text in (

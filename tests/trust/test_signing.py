@@ -7,13 +7,18 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from auditor import signing
 from auditor.provenance import dsse, keys
-from auditor.provenance.refused import KeyRefused
+from auditor.provenance.keys import Kind
+from auditor.provenance.refused import KeyRefused, Refused
+
+KINDS = get_args(Kind)
 
 
 def test_generate_then_sign_then_verify(world: Any, tmp_path: Path) -> None:
@@ -70,7 +75,8 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o620, 0o601])
-def test_39_key_that_others_may_read(tmp_path: Path, mode: int) -> None:
+def test_case_39_key_that_others_may_read(tmp_path: Path, mode: int) -> None:
+    """The file of a private key can be read or changed by others than its owner."""
     signing.generate(tmp_path / "k")
     (tmp_path / "k.key").chmod(mode)
     with pytest.raises(KeyRefused) as caught:
@@ -79,8 +85,9 @@ def test_39_key_that_others_may_read(tmp_path: Path, mode: int) -> None:
     assert "chmod 600" in str(caught.value)
 
 
-def test_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    signing.generate(tmp_path / "k", passphrase=b"correct horse")
+@pytest.mark.parametrize("kind", KINDS)
+def test_passphrase(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signing.generate(tmp_path / "k", kind=kind, passphrase=b"correct horse")
     key = tmp_path / "k.key"
     assert b"ENCRYPTED" in key.read_bytes()
     monkeypatch.setenv("PASS", "correct horse")
@@ -92,7 +99,7 @@ def test_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert caught.value.code == "KEY_PASSPHRASE"
 
 
-@pytest.mark.parametrize("kind", ["absent", "folder", "fifo", "text", "public"])
+@pytest.mark.parametrize("kind", ["absent", "folder", "fifo", "text", "public", "p384"])
 def test_not_a_key(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "k"
     if kind == "folder":
@@ -104,6 +111,9 @@ def test_not_a_key(tmp_path: Path, kind: str) -> None:
     elif kind == "public":
         signing.generate(path)
         (tmp_path / "k.pub").rename(path)
+    elif kind == "p384":
+        other = ec.generate_private_key(ec.SECP384R1())
+        path.write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     if path.is_file():
         path.chmod(0o600)
     with pytest.raises(KeyRefused) as caught:
@@ -127,3 +137,40 @@ def test_unsigned_envelope_differs_only_in_its_signatures(tmp_path: Path) -> Non
     unsigned = dsse.parse(signing.unsigned_envelope(b"{}"))
     assert unsigned.signatures == ()
     assert (unsigned.payload, unsigned.payload_type) == (signed.payload, signed.payload_type)
+
+
+class TokenSigner:
+    """A key that is no file, as one in a KMS or a hardware token."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._key = keys.new_private_key(kind)
+        self.public = keys.public_half(self._key)
+
+    def sign(self, message: bytes) -> dsse.Signature:
+        return dsse.Signature(self.public.keyid, keys.signature(self._key, message))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_signer_needs_one_method(kind: Kind, tmp_path: Path) -> None:
+    token = TokenSigner(kind)
+    envelope = signing.add_signature(signing.unsigned_envelope(b"{}"), token)
+    assert dsse.signers(dsse.parse(envelope), [token.public]) == (token.public.keyid,)
+
+
+def test_signatures_are_gathered_one_by_one_and_never_doubled(tmp_path: Path) -> None:
+    """Two people sign the same document on two machines; ECDSA signs anew with other bytes."""
+    one, two = TokenSigner("ed25519"), TokenSigner("ecdsa-p256")
+    envelope = signing.unsigned_envelope(b"{}")
+    for signer in (one, two, two, one):
+        envelope = signing.add_signature(envelope, signer)
+    opened = dsse.parse(envelope)
+    assert [s.keyid for s in opened.signatures] == [two.public.keyid, one.public.keyid]
+    assert len(dsse.signers(opened, [one.public, two.public])) == 2
+
+
+def test_a_seventeenth_signature_is_refused(tmp_path: Path) -> None:
+    envelope = signing.unsigned_envelope(b"{}")
+    for _ in range(dsse.MAX_SIGNATURES):
+        envelope = signing.add_signature(envelope, TokenSigner("ed25519"))
+    with pytest.raises(Refused, match="DSSE_TOO_MANY_SIGS"):
+        signing.add_signature(envelope, TokenSigner("ed25519"))

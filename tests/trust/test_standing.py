@@ -99,3 +99,10 @@ def test_one_without_the_signature_of_the_new_one_gives_way() -> None:
 def test_one_that_cannot_be_read_gives_way(old: bytes) -> None:
     assert "cannot be read" in fallen(old, signed(LATER, KEY))
     assert fallen(signed(ACCEPT, KEY), old) == "", "nothing is replaced by what nobody can read"
+
+
+def test_an_emergency_gives_way_and_takes_no_place() -> None:
+    emergency, later = replace(ACCEPT, break_glass=True), replace(LATER, break_glass=True)
+    assert fallen(signed(emergency, KEY), signed(LATER, KEY)) == "it was released in an emergency"
+    assert fallen(signed(ACCEPT, KEY), signed(later, KEY)) == ""
+    assert fallen(signed(emergency, KEY), signed(later, KEY)) == ""

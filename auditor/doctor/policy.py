@@ -1,0 +1,45 @@
+"""The trust policy: is it in force, and for how long will it and its keys be?"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Final
+
+from auditor.doctor.diagnosis import Diagnosis, Health
+from auditor.errors import LedgerError, TrustError
+from auditor.ledger import Ledger
+from auditor.trust import thresholds
+from auditor.trust.policy import TrustPolicy
+from auditor.trust_files import Pinned, seen_in
+
+#: Days in which several people can be found to sign the next version.
+SOON: Final = dt.timedelta(days=14)
+
+
+def trust_policy_here(pinned: Pinned, ledger: Ledger, now: dt.datetime) -> Diagnosis:
+    """Judge the policy as the next run would find it; nothing is logged."""
+    name, wanted = "trust policy", f"in force for {SOON.days} days and longer"
+    try:
+        policy = pinned.load(now, seen_in(ledger))
+    except (TrustError, LedgerError) as error:
+        mend = "put the files of the owners of the root keys in place: `auditor trust verify`"
+        return Diagnosis(
+            name=name, health=Health.BROKEN, found=str(error), wanted=wanted, mend=mend
+        )
+    ending = list(_ending(policy, now))
+    found = f"version {policy.version}, {'; '.join(ending) or f'until {policy.expires:%Y-%m-%d}'}"
+    if not ending:
+        return Diagnosis(name=name, health=Health.OK, found=found, wanted=wanted)
+    mend = f"make the next version with `auditor trust update {pinned.path}`"
+    return Diagnosis(name=name, health=Health.NOTE, found=found, wanted=wanted, mend=mend)
+
+
+def _ending(policy: TrustPolicy, now: dt.datetime) -> Iterator[str]:
+    """What will soon be over: the version, and keys that still count."""
+    if policy.expires - now < SOON:
+        yield f"expires on {policy.expires:%Y-%m-%d}"
+    for key in policy.keys.values():
+        good = thresholds.standing(key, now) == thresholds.GOOD
+        if good and key.not_after - now < SOON:
+            yield f"a key of {key.principal} expires on {key.not_after:%Y-%m-%d}"

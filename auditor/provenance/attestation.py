@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from auditor.model import Mode, Verdict
-from auditor.provenance import statement
+from auditor.provenance import entries, statement
 from auditor.provenance.digests import is_sha256, subject_digest
 from auditor.provenance.manifest import FileEntry
 from auditor.provenance.strict_json import Json
@@ -40,6 +40,8 @@ class Audited:
     `resource` is `source@batch` (or the batch's name without a manifest), `batch_sha256` the digest
     of the input. `provenance_verified`: the source vouched for exactly these bytes. `screened`:
     every rule against poisoning that the policy requires ran. `rows_*` are counts of the batch.
+    A release names the attestation of the batch that its rows come from (`parent_sha256`) and the
+    signed decisions behind it; `break_glass`: one person's, in an emergency.
     """
 
     verifier: str
@@ -66,6 +68,9 @@ class Audited:
     set_sha256: str | None = None
     baseline_sha256: str | None = None
     ledger_origin: str | None = None
+    parent_sha256: str | None = None
+    released_under: Sequence[str] = ()
+    break_glass: bool = False
 
     @property
     def passed(self) -> bool:
@@ -112,6 +117,7 @@ def levels(audited: Audited) -> tuple[str, ...]:
         "AUDITOR_PROVENANCE_VERIFIED": audited.provenance_verified,
         "AUDITOR_POISONING_SCREENED": audited.screened,
         "AUDITOR_NO_BASELINE": audited.baseline_sha256 is None,
+        "AUDITOR_BREAK_GLASS": audited.break_glass,
     }
     return tuple(level for level, holds in held.items() if holds)
 
@@ -119,7 +125,7 @@ def levels(audited: Audited) -> tuple[str, ...]:
 def _extension(audited: Audited) -> dict[str, Json]:
     extension: dict[str, Json] = {
         "inputs": [{"name": audited.resource, "digest": {"sha256": audited.batch_sha256}}],
-        "outputs": {"files": [_file(file) for file in audited.outputs]},
+        "outputs": {"files": [entries.as_json(file) for file in audited.outputs]},
         "rows": {
             "in": audited.rows_in,
             "out": audited.rows_out,
@@ -140,24 +146,24 @@ def _extension(audited: Audited) -> dict[str, Json]:
         extension["setDigest"] = {"sha256": audited.set_sha256}
     if audited.baseline_sha256:
         extension["baseline"] = {"sha256": audited.baseline_sha256}
+    if audited.released_under:
+        under: list[Json] = [{"sha256": digest} for digest in audited.released_under]
+        extension["releasedUnder"] = under
     if audited.ledger_origin:
         extension["ledger"] = {"origin": audited.ledger_origin}
     return extension
 
 
 def _input_attestations(audited: Audited) -> list[Json]:
-    if audited.manifest_sha256 is None:
-        return []
-    return [{"uri": "manifest", "digest": {"sha256": audited.manifest_sha256}}]
-
-
-def _file(file: FileEntry) -> dict[str, Json]:
-    digest: dict[str, Json] = {"sha256": file.sha256}
-    return {"name": file.name, "digest": digest, "size": file.size, "rows": file.rows}
+    named = {"manifest": audited.manifest_sha256, "parent": audited.parent_sha256}
+    return [{"uri": uri, "digest": {"sha256": one}} for uri, one in named.items() if one]
 
 
 def _require_digests(audited: Audited) -> None:
-    optional = (audited.manifest_sha256, audited.set_sha256, audited.baseline_sha256)
+    optional = (
+        *(audited.manifest_sha256, audited.set_sha256, audited.baseline_sha256),
+        *(audited.parent_sha256, *audited.released_under),
+    )
     needed = (audited.batch_sha256, audited.policy_sha256, audited.report_sha256)
     listed = (*needed, *(digest for digest in optional if digest is not None))
     for digest in (*listed, *(file.sha256 for file in audited.outputs)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from auditor.provenance import manifest, statement
+from auditor.provenance import entries, manifest, statement
 from auditor.provenance.digests import (
     contributor_roll,
     schema_fingerprint,
@@ -14,7 +14,7 @@ from auditor.provenance.digests import (
 )
 from auditor.provenance.manifest import PREDICATE_TYPE, FileEntry
 from auditor.provenance.refused import Refused, printable
-from auditor.provenance.strict_json import Json
+from auditor.provenance.strict_json import Json, canonical
 from auditor.provenance.times import format_time
 
 
@@ -73,7 +73,7 @@ def create(
         "batch": _batch(source, batch_id, sequence, mode, previous),
         "schema": _schema(schema_fields, label, partitioning, row_provenance),
         "rows": sum(file.rows for file in ordered),
-        "files": [_file(file) for file in ordered],
+        "files": [entries.as_json(file) for file in ordered],
         "createdOn": format_time(created_on),
         "expiresOn": format_time(expires_on),
     }
@@ -83,6 +83,24 @@ def create(
     payload = statement.build(name, digest, PREDICATE_TYPE, predicate)
     manifest.read(statement.read(payload, PREDICATE_TYPE))
     return payload
+
+
+def renumbered(payload: bytes, sequence: int, previous: str | None) -> bytes:
+    """The payload of the same manifest with another number and another batch before it.
+
+    Raises:
+        Refused: what a reader would refuse.
+    """
+    document = statement.read(payload, PREDICATE_TYPE).document
+    predicate = dict(document.section("predicate").values)
+    batch = dict(document.section("predicate").section("batch").values)
+    batch.pop("previousManifest", None)
+    batch["sequence"] = sequence
+    if previous is not None:
+        batch["previousManifest"] = {"sha256": previous}
+    written = canonical({**document.values, "predicate": {**predicate, "batch": batch}})
+    manifest.read(statement.read(written, PREDICATE_TYPE))
+    return written
 
 
 def _batch(
@@ -114,18 +132,6 @@ def _schema(
     if row_provenance:
         schema["rowProvenance"] = dict(row_provenance)
     return schema
-
-
-def _file(file: FileEntry) -> dict[str, Json]:
-    entry: dict[str, Json] = {
-        "name": file.name,
-        "digest": {"sha256": file.sha256},
-        "size": file.size,
-        "rows": file.rows,
-    }
-    if file.media_type is not None:
-        entry["mediaType"] = file.media_type
-    return entry
 
 
 def _contributors(contributors: Mapping[str, int], files: Sequence[FileEntry]) -> dict[str, Json]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import BinaryIO, Final, Protocol
 
 from auditor.provenance.strict_json import Json, canonical
+
+#: Bytes of a block: what a reader that needs a part of a large file reads and verifies at a time.
+BLOCK: Final = 1 << 20
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -26,6 +30,15 @@ class Digested(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Size and digests of some bytes; `blocks` are those of each `BLOCK` bytes, in order."""
+
+    sha256: str
+    size: int
+    blocks: tuple[str, ...]
+
+
 def is_sha256(text: str) -> bool:
     """Whether this is 64 lowercase hex digits."""
     return _SHA256.fullmatch(text) is not None
@@ -34,6 +47,21 @@ def is_sha256(text: str) -> bool:
 def sha256(content: bytes) -> str:
     """Lowercase hex sha256."""
     return hashlib.sha256(content).hexdigest()
+
+
+def contents_of(file: BinaryIO) -> Contents:
+    """Read a file to its end, once, for all its digests: they are of the same bytes."""
+    whole, size, blocks = hashlib.sha256(), 0, []
+    while block := _block(file):
+        whole.update(block)
+        blocks.append(sha256(block))
+        size += len(block)
+    return Contents(whole.hexdigest(), size, tuple(blocks))
+
+
+def block_count(size: int) -> int:
+    """Number of blocks of a file of `size` bytes."""
+    return -(-size // BLOCK)
 
 
 def subject_digest(files: Iterable[Digested]) -> str:
@@ -55,6 +83,15 @@ def schema_fingerprint(fields: Sequence[tuple[str, str, bool]]) -> str:
     """
     listed: list[Json] = [[name, kind, nullable] for name, kind, nullable in fields]
     return sha256(canonical(listed))
+
+
+def _block(file: BinaryIO) -> bytes:
+    """The next whole block, shorter only at the end: `read` of a raw file may return less."""
+    parts, left = [], BLOCK
+    while left and (part := file.read(left)):
+        parts.append(part)
+        left -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def contributor_roll(contributors: Mapping[str, int]) -> bytes:

@@ -1,14 +1,15 @@
 """Public keys that may vouch, and private keys that sign.
 
-Ed25519 (RFC 8032) signs and verifies; ECDSA over P-256 with SHA-256 only verifies. A key is named
-by the sha256 of its raw public bytes, so that one key has one name however it was written down.
+Ed25519 (RFC 8032), and ECDSA over P-256 with SHA-256 and signatures in DER. A key is named by the
+sha256 of its raw public bytes: 32 bytes of Ed25519, or the 65 bytes of the uncompressed P-256 point
+(SEC 1 §2.3.3). So one key has one name however it was written down.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,26 +24,18 @@ from cryptography.hazmat.primitives.serialization import (
 
 from auditor.provenance.digests import sha256
 from auditor.provenance.refused import KeyRefused
+from auditor.transparency.points import is_weak
 
-_P: Final = 2**255 - 19
-#: y coordinates of the eight points of small order. Under such a key forged signatures verify for
-#: many messages (RFC 8032 §5.1.7 leaves the choice to us); 1 and p-1, 0, and two pairs of order 8.
-_SMALL_ORDER: Final = frozenset(
-    {
-        0,
-        1,
-        _P - 1,
-        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
-        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
-    }
-)
+Kind = Literal["ed25519", "ecdsa-p256"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+PrivateKey: TypeAlias = Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
     """A key that may vouch: 32 raw bytes of Ed25519, or the 65 bytes of a P-256 point (SEC 1)."""
 
-    kind: Literal["ed25519", "ecdsa-p256"]
+    kind: Kind
     raw: bytes
 
     @property
@@ -87,8 +80,15 @@ def public_key(text: bytes) -> PublicKey:
     return _from_raw(bytes.fromhex(stripped.decode()))
 
 
-def private_key(pem: bytes, passphrase: bytes | None = None) -> Ed25519PrivateKey:
-    """Read a private Ed25519 key from PEM. Only the signing process calls this.
+def new_private_key(kind: Kind) -> PrivateKey:
+    """A new key from the operating system's randomness."""
+    if kind == "ed25519":
+        return Ed25519PrivateKey.generate()
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def private_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
+    """Read a private Ed25519 or P-256 key from PEM. Only the signing process calls this.
 
     Raises:
         KeyRefused: KEY_FORMAT or KEY_PASSPHRASE. Messages never quote the file.
@@ -101,14 +101,24 @@ def private_key(pem: bytes, passphrase: bytes | None = None) -> Ed25519PrivateKe
         if passphrase is not None:
             raise KeyRefused("KEY_PASSPHRASE", "The passphrase does not open the key.") from error
         raise KeyRefused("KEY_FORMAT", "The private key is not PEM.") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise KeyRefused("KEY_FORMAT", "The private key is not Ed25519.")
-    return key
+    p256 = isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)
+    if not isinstance(key, Ed25519PrivateKey) and not p256:
+        raise KeyRefused("KEY_FORMAT", "The private key is neither Ed25519 nor ECDSA P-256.")
+    return cast(PrivateKey, key)
 
 
-def public_half(key: Ed25519PrivateKey) -> PublicKey:
+def public_half(key: PrivateKey) -> PublicKey:
     """The public key that belongs to a private one."""
-    return _from_raw(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+    if isinstance(key, Ed25519PrivateKey):
+        return _from_raw(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+    return PublicKey("ecdsa-p256", _uncompressed(key.public_key()))
+
+
+def signature(key: PrivateKey, message: bytes) -> bytes:
+    """The raw signature over a message: 64 bytes of Ed25519, or ECDSA with SHA-256 in DER."""
+    if isinstance(key, Ed25519PrivateKey):
+        return key.sign(message)
+    return key.sign(message, ec.ECDSA(SHA256()))
 
 
 def _from_pem(pem: bytes) -> PublicKey:
@@ -141,6 +151,5 @@ def _uncompressed(key: ec.EllipticCurvePublicKey) -> bytes:
 
 
 def _require_strong(raw: bytes) -> None:
-    y = int.from_bytes(raw, "little") & (2**255 - 1)  # the top bit is the sign of x
-    if y >= _P or y in _SMALL_ORDER:
+    if is_weak(raw):
         raise KeyRefused("POLICY_WEAK_KEY", f"The Ed25519 key {raw.hex()} is refused.")

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from auditor.provenance import dsse, statement
+from auditor.provenance import dsse, entries, statement
 from auditor.provenance.digests import subject_digest
+from auditor.provenance.entries import FileEntry as FileEntry
 from auditor.provenance.fields import Fields
 from auditor.provenance.paths import require_distinct, require_safe
 from auditor.provenance.refused import Refused, printable
@@ -37,17 +38,6 @@ _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:[!-~]+")
 _NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}"
 SOURCE: Final = re.compile(f"{_NAME}(?:/{_NAME}){{0,4}}")
 _BATCH_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,127}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileEntry:
-    """One declared file: `sha256` is lowercase hex, `size` is in bytes."""
-
-    name: str
-    sha256: str
-    size: int
-    rows: int
-    media_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +80,13 @@ class Manifest:
         """`source@batch_id`, the name of the subject."""
         return f"{self.source}@{self.batch_id}"
 
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Digests of the batches that it was made from."""
+        fields = Fields(self.predicate, "predicate")
+        listed = fields.sections("parents") if fields.has("parents") else ()
+        return tuple(parent.digest("digest") for parent in listed)
+
 
 def parse(envelope: bytes) -> Manifest:
     """Read the manifest inside an envelope by all rules of the format, **without its signatures**.
@@ -121,7 +118,7 @@ def read(signed: Statement) -> Manifest:
         mode=_one_of(batch, "mode", MODES),
         previous=batch.digest("previousManifest") if batch.has("previousManifest") else None,
         sha256=signed.subject()[1],
-        files=tuple(_file(entry) for entry in predicate.sections("files")),
+        files=tuple(entries.read(entry) for entry in predicate.sections("files")),
         rows=predicate.count("rows"),
         schema_sha256=schema.digest("fingerprint"),
         label=schema.optional_text("labelColumn"),
@@ -157,16 +154,6 @@ def _shaped(fields: Fields, name: str, shape: re.Pattern[str]) -> str:
     return value
 
 
-def _file(entry: Fields) -> FileEntry:
-    return FileEntry(
-        name=entry.text("name"),
-        sha256=entry.digest("digest"),
-        size=entry.count("size"),
-        rows=entry.count("rows"),
-        media_type=entry.optional_text("mediaType"),
-    )
-
-
 def _columns(fields: Fields | None) -> dict[str, str]:
     return {name: fields.text(name) for name in fields.values if fields.has(name)} if fields else {}
 
@@ -184,10 +171,24 @@ def _read_descriptions(predicate: Fields) -> None:
             uri.digest("digest")
             if uri.has("fetchedOn"):
                 uri.time("fetchedOn")
+    for step in predicate.sections("transformations") if predicate.has("transformations") else ():
+        _read_step(step)
     if predicate.has("parents"):
         for parent in predicate.sections("parents"):
             parent.text("name")
             parent.digest("digest")
+
+
+def _read_step(step: Fields) -> None:
+    """One step on the way from what was collected to the batch."""
+    step.text("name")
+    if step.has("parametersDigest"):
+        step.digest("parametersDigest")
+    for one in step.sections("inputs") if step.has("inputs") else ():
+        Fields({"input": dict(one.values)}, one.where).digest("input")
+    if rows := step.optional_section("rows"):
+        rows.count("in")
+        rows.count("out")
 
 
 def _require_order(collection: Fields) -> None:
@@ -210,13 +211,29 @@ def _require_consistent(manifest: Manifest, subject: str) -> None:
         raise Refused("SUBJECT_DIGEST", "The list of files has another digest.")
     if (listed := sum(file.rows for file in manifest.files)) != manifest.rows:
         raise Refused("ROWS", f"The files add up to {listed} rows, not {manifest.rows}.")
+    _require_last_step(manifest)
     _require_times(manifest)
+
+
+def _require_last_step(manifest: Manifest) -> None:
+    """The rows that the last step gave are those of the batch."""
+    predicate = Fields(manifest.predicate, "predicate")
+    steps = list(predicate.sections("transformations")) if predicate.has("transformations") else []
+    rows = steps[-1].optional_section("rows") if steps else None
+    if rows is not None and (out := rows.count("out")) != manifest.rows:
+        raise Refused("ROWS", f"The last transformation gave {out} rows, not {manifest.rows}.")
 
 
 def _require_times(manifest: Manifest) -> None:
     if manifest.created_on >= manifest.expires_on:
         raise Refused("TIME_ORDER", "The manifest expires before it is created.")
     collection = Fields(manifest.predicate, "predicate").optional_section("collection")
-    finished = collection and collection.has("finishedOn") and collection.time("finishedOn")
-    if finished and finished > manifest.created_on:
-        raise Refused("TIME_ORDER", "The collection finished after the manifest was created.")
+    if collection is None:
+        return
+    for name in ("startedOn", "finishedOn"):
+        if collection.has(name) and collection.time(name) > manifest.created_on:
+            text = f"The collection has {name} after the manifest was created."
+            raise Refused("TIME_ORDER", text)
+    for uri in collection.sections("uris") if collection.has("uris") else ():
+        if uri.has("fetchedOn") and uri.time("fetchedOn") > manifest.created_on:
+            raise Refused("TIME_ORDER", "An address was fetched after the manifest was created.")

@@ -1,9 +1,10 @@
-"""The two rules of provenance, and how their findings are worded.
+"""The rules of provenance, and how their findings are worded.
 
 AUD-P001, "nobody vouches": there is no manifest, or one without a signature. The site decides what
 that means (`unsigned: note | hold | reject`). AUD-P002, "not what was declared": everything else, a
 bad signature included. A forged promise is worse than none, and must not be excused by a setting
-that lets unsigned batches in.
+that lets unsigned batches in. AUD-P003 and AUD-P004 hold a verified batch against earlier ones of
+its source: what contradicts them is refused, what may only have to wait is held.
 """
 
 from __future__ import annotations
@@ -37,9 +38,35 @@ NOT_AS_DECLARED: Final = Rule(
     attacks=("forgery", "tampering", "schema-smuggling"),
     references=("https://github.com/in-toto/attestation", "https://slsa.dev/spec/v1.0/threats"),
 )
-RULES: Final = (NOBODY_VOUCHES, NOT_AS_DECLARED)
+CONTRADICTION: Final = Rule(
+    id="AUD-P003",
+    family=Family.PROVENANCE,
+    title="The batch contradicts earlier ones of its source",
+    severity=Severity.CRITICAL,
+    effect=Effect.REJECT,
+    attacks=("replay", "forgery"),
+    references=("https://theupdateframework.github.io/specification/latest/",),
+)
+NOT_NOW: Final = Rule(
+    id="AUD-P004",
+    family=Family.PROVENANCE,
+    title="The batch was decided before, or it is not its turn",
+    severity=Severity.HIGH,
+    effect=Effect.HOLD,
+    attacks=("replay", "omission"),
+    references=(
+        "https://theupdateframework.github.io/specification/latest/",
+        "Carlini et al. 2024, Poisoning Web-Scale Training Datasets is Practical",
+    ),
+)
+RULES: Final = (NOBODY_VOUCHES, NOT_AS_DECLARED, CONTRADICTION, NOT_NOW)
 
-_NOBODY: Final = frozenset({"NO_MANIFEST", "UNSIGNED"})
+#: Codes of the other rules; every other code is AUD-P002.
+_RULE_OF: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(("NO_MANIFEST", "UNSIGNED"), NOBODY_VOUCHES),
+    **dict.fromkeys(("BATCH_EQUIVOCATION", "SEQUENCE_BACK", "CHAIN"), CONTRADICTION),
+    **dict.fromkeys(("REPLAY", "SEQUENCE_GAP", "CLOCK_ROLLBACK", "URI_DIGEST_CHANGED"), NOT_NOW),
+}
 #: Findings of one code that are listed one by one; the rest is counted. A batch of 10,000 missing
 #: files must not become 10,000 paragraphs.
 LISTED: Final = 20
@@ -78,7 +105,7 @@ def _rest(seen: Mapping[str, int]) -> Iterator[Finding]:
 
 
 def _finding(claim: Claim) -> Finding:
-    rule = NOBODY_VOUCHES if claim.code in _NOBODY else NOT_AS_DECLARED
+    rule = _RULE_OF.get(claim.code, NOT_AS_DECLARED)
     shown = {name: _shown(value) for name, value in claim.evidence.items()}
     return Finding(
         rule=rule.id,

@@ -11,10 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from auditor.provenance import attestation, dsse, statement
 from auditor.provenance.attestation import EXTENSION
 from auditor.provenance.refused import Refused, printable
+
+#: What one person let in; to have it is no merit.
+_EMERGENCY: Final = "AUDITOR_BREAK_GLASS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,5 +91,7 @@ def _reasons(before: Standing, after: Standing) -> Iterator[str]:
         yield "it names another gate or policy"
     if before.policy_version < after.policy_version:
         yield "it is of an older policy"
-    if missing := after.levels - before.levels - {"AUDITOR_NO_BASELINE"}:
+    if _EMERGENCY in before.levels - after.levels:
+        yield "it was released in an emergency"
+    if missing := after.levels - before.levels - {"AUDITOR_NO_BASELINE", _EMERGENCY}:
         yield f"it lacks the level {printable(min(missing))}"

@@ -1,7 +1,8 @@
 """A `Report` as text, JSON, HTML, Markdown, SARIF and JUnit.
 
-Every format is a view of the same plain values and depends on nothing but `auditor.model`. What a
-report quotes is hostile text: `escape` is the only place that makes it safe.
+Every format is a view of the same plain values and depends on nothing but `auditor.model` and
+`auditor.report_records`. What a report quotes is hostile text: `escape` is the only place that
+makes it safe.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Final, cast
 from auditor.errors import ConfigError
 
 if TYPE_CHECKING:
-    from auditor.model import Report  # the escaping alone must stay light: it needs no pyarrow
+    # The escaping alone must stay light: it needs no pyarrow.
+    from auditor.report_records import Report
 
 #: Name of a format on the command line -> (module, file name in the run folder).
 FORMATS: Final = {

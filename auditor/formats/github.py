@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from auditor.formats.escape import visible
 from auditor.formats.text import last_line
-from auditor.model import Report
+from auditor.report_records import Report
 
 
 def render(report: Report) -> str:

@@ -17,7 +17,7 @@ from auditor.formats import html_findings, html_overview, html_plots, html_recor
 from auditor.formats.limits import Limits
 from auditor.formats.markup import Markup, join, raw, tag
 from auditor.formats.samples import without_values
-from auditor.model import Report
+from auditor.report_records import Report
 
 #: Bytes that the file never exceeds.
 LARGEST: Final = 2_000_000
@@ -32,6 +32,7 @@ _TITLES: Final = (
     ("next", "What to do next"),
     ("ran", "What ran"),
     ("missed", "What this audit could have missed"),
+    ("measured", "Self-measurement"),
     ("findings", "Findings"),
     ("plots", "Plots"),
     ("provenance", "Provenance"),
@@ -107,6 +108,7 @@ def _main(report: Report, limits: Limits) -> Markup:
         html_overview.next_steps(report),
         html_overview.ran(report, limits),
         html_overview.missed(report, limits),
+        html_overview.measured(report, limits),
         html_findings.section(report, limits),
         html_plots.section(report, limits),
         html_record.provenance(report, limits),

@@ -8,7 +8,8 @@ from auditor.formats import wording
 from auditor.formats.html_overview import effect
 from auditor.formats.limits import Limits
 from auditor.formats.markup import Child, Markup, breakable, clipped, facts, join, table, tag
-from auditor.model import Effect, FindingRecord, Report, Sample, Scalar
+from auditor.model import Effect, Scalar
+from auditor.report_records import FindingRecord, Report, Sample
 
 _OPEN = 8  # findings whose rows are shown unfolded
 _LONG = 32  # characters of a cell that are kept in one line

@@ -9,7 +9,8 @@ from auditor.formats import wording
 from auditor.formats.escape import ELLIPSIS
 from auditor.formats.limits import Limits
 from auditor.formats.markup import Child, Markup, clipped, facts, join, row, table, tag
-from auditor.model import Effect, PowerRecord, Report, RuleRecord, Verdict
+from auditor.model import Effect, Verdict
+from auditor.report_records import PowerRecord, Report, RuleRecord
 
 # Shapes in a 24 x 24 field, drawn as strokes: a tick, an exclamation mark, a cross, a pause.
 _ICONS: Final = {
@@ -156,6 +157,22 @@ def _from(one: PowerRecord) -> str:
     if one.reason:
         return f"not planted: {one.reason}"
     return "no number that was tried" if one.rows is None else wording.plural(one.rows, "row")
+
+
+def measured(report: Report, limits: Limits) -> Markup:
+    """Return what the audit saw of rows that it planted itself, and the control."""
+    own = report.self_measurement
+    said = tag("p", prose(wording.measured(own)))
+    if not own.canaries:
+        return said
+    rows = [
+        row(clipped(one.canary, limits.cell), *(clipped(t, 200) for t in wording.recall(one)))
+        for one in own.canaries[: limits.items]
+    ]
+    head: list[Child] = ["Planted in a copy", "Seen", "95 % interval"]
+    caption = "Canaries: rows planted in copies of the batch that are not written"
+    shown = table(head, rows, caption=caption)
+    return join(said, shown, tag("p", "Control: ", prose(wording.control(own.control))))
 
 
 def _not_covered(report: Report, limits: Limits) -> Markup:

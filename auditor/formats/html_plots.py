@@ -7,7 +7,7 @@ from typing import Final
 from auditor.formats import svg, wording
 from auditor.formats.limits import Limits
 from auditor.formats.markup import Child, Markup, clipped, join, row, table, tag
-from auditor.model import Charts, Report
+from auditor.report_records import Charts, Report
 
 #: Rule of thumb for the population stability index (Siddiqi, Credit Risk Scorecards, 2006).
 _DRIFT: Final = (0.1, 0.25)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from auditor.formats import wording
 from auditor.formats.limits import Limits
 from auditor.formats.markup import Child, Markup, clipped, facts, join, row, table, tag
-from auditor.model import FileRecord, Report, Scalar
+from auditor.model import Scalar
+from auditor.report_records import FileRecord, Report
 
 
 def _values(values: Mapping[str, Scalar], limits: Limits) -> Markup:

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 
 from auditor.formats import wording
 from auditor.formats.escape import xml as safe
-from auditor.model import Effect, FindingRecord, Report, RuleRecord, Verdict
+from auditor.model import Effect, Verdict
+from auditor.report_records import FindingRecord, Report, RuleRecord
 
 _SHOWN: Final = 20  # findings listed in one test case
 _RULES: Final = 2000

@@ -12,7 +12,8 @@ from typing import Final
 from auditor.formats import wording
 from auditor.formats.escape import markdown as plain
 from auditor.formats.escape import markdown_code as code
-from auditor.model import FindingRecord, Report, RuleRecord, Verdict
+from auditor.model import Verdict
+from auditor.report_records import FindingRecord, Report, RuleRecord
 
 #: Bytes that the text never exceeds; a comment on GitHub ends at 65,536 characters.
 LARGEST: Final = 60_000
@@ -44,6 +45,7 @@ def _document(report: Report, report_path: str, count: int) -> str:
         _next(report),
         _rules(report, count),
         _missed(report, count),
+        _measured(report, count),
         _findings(report, count),
         _foot(report, report_path),
     )
@@ -111,6 +113,19 @@ def _missed(report: Report, count: int) -> str:
     lines += _attacks("Attacks not looked for", report.not_covered, count)
     lines += _attacks(wording.UNJUDGED, report.not_judged, count)
     return "### What this audit could have missed\n\n" + "\n".join(lines)
+
+
+def _measured(report: Report, count: int) -> str:
+    own = report.self_measurement
+    text = f"### Self-measurement\n\n{prose(wording.measured(own))}"
+    if not own.canaries:
+        return text
+    rows = [
+        (plain(one.canary, 60), *(plain(said, 120) for said in wording.recall(one)))
+        for one in own.canaries[: max(count, 5)]
+    ]
+    body = _table(("Planted in a copy", "Seen", "95 % interval"), rows)
+    return f"{text}\n\n{body}\n\nControl: {prose(wording.control(own.control))}"
 
 
 def _attacks(title: str, attacks: Sequence[str], count: int) -> list[str]:

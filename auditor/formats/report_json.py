@@ -1,7 +1,7 @@
 """`report.json`: the direct image of a `Report`, its strict reader and its JSON Schema.
 
-All three follow from the type hints of `auditor.model`, so they cannot drift apart. JSON has no
-NaN and no infinities (RFC 8259): they are the strings "NaN", "Infinity" and "-Infinity".
+All three follow from the type hints of `auditor.report_records`, so they cannot drift apart. JSON
+has no NaN and no infinities (RFC 8259): they are the strings "NaN", "Infinity" and "-Infinity".
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from auditor.errors import ConfigError
 from auditor.formats.samples import without_values
-from auditor.model import Effect, Family, Mode, Report, Severity, Verdict
+from auditor.model import Effect, Family, Mode, Severity, Verdict
+from auditor.report_records import Report
 
 SCHEMA_VERSION: Final = 1
 #: Bytes of a report that `loads` reads; the writer stays far below it.

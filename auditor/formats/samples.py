@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from auditor.model import FindingRecord, Report, Sample
+from auditor.report_records import FindingRecord, Report, Sample
 
 
 def without_values(report: Report) -> Report:

@@ -16,7 +16,8 @@ from urllib.parse import quote
 from auditor.formats import wording
 from auditor.formats.escape import sarif as message
 from auditor.formats.escape import visible
-from auditor.model import Effect, FindingRecord, Report, RuleRecord, Scalar, Verdict
+from auditor.model import Effect, Scalar, Verdict
+from auditor.report_records import FindingRecord, Report, RuleRecord
 
 SCHEMA: Final = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

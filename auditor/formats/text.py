@@ -8,7 +8,8 @@ from typing import Final
 
 from auditor.formats import wording
 from auditor.formats.escape import ELLIPSIS, terminal
-from auditor.model import FindingRecord, Report, RuleRecord, Verdict
+from auditor.model import Verdict
+from auditor.report_records import FindingRecord, Report, RuleRecord
 
 _COLOURS: Final = {
     Verdict.ACCEPT: "32",
@@ -35,6 +36,7 @@ def render(report: Report, *, colour: bool = False, width: int = 100, report_pat
         _roles(report, paint, width),
         _rules(report, paint, width),
         _missed(report, paint),
+        _measured(report, paint, width),
         _findings(report, paint, width),
         _listed("What to do next", "step", report.next_steps, 8, paint),
         f"{paint.bold('Report')}  {terminal(report_path, 1000)}" if report_path else "",
@@ -178,6 +180,21 @@ def _missed(report: Report, paint: _Paint) -> str:
             names = ", ".join(terminal(name, 40) for name in attacks[:40])
             lines.append(f"  {title}: {names}")
     return "\n".join([paint.bold("What this audit could have missed"), *lines])
+
+
+def _measured(report: Report, paint: _Paint, width: int) -> str:
+    """What the audit saw of the rows that it planted itself, and of trusted ones."""
+    own = report.self_measurement
+    lines = [paint.bold("Self-measurement"), f"  {terminal(wording.measured(own), 600)}"]
+    if own.canaries:
+        head = ("planted in a copy", "seen", "95 % interval")
+        rows = [
+            (terminal(one.canary, 40), *(terminal(text, 120) for text in wording.recall(one)))
+            for one in own.canaries[:_RULES]
+        ]
+        lines += _table(head, rows, width, paint)
+        lines.append(f"  Control: {terminal(wording.control(own.control), 600)}")
+    return "\n".join(lines)
 
 
 def _findings(report: Report, paint: _Paint, width: int) -> str:

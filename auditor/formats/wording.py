@@ -6,7 +6,14 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from auditor.model import ATTACKS, Effect, Family, FindingRecord, Mode, Report, Scalar, Verdict
+from auditor.model import ATTACKS, Effect, Family, Mode, Scalar, Verdict
+from auditor.report_records import (
+    CanaryRecord,
+    ControlRecord,
+    FindingRecord,
+    Report,
+    SelfMeasurement,
+)
 
 Ranked = tuple[int, FindingRecord]
 
@@ -180,4 +187,33 @@ def rows_line(report: Report) -> str:
     return (
         f"{report.rows_quarantined} of {total} set aside ({share}), "
         f"{report.rows_published} published."
+    )
+
+
+def measured(own: SelfMeasurement) -> str:
+    """Return what the audit says of itself, and what that took."""
+    if not own.canaries:
+        return own.said
+    cost = f"{own.seconds:.2f} s, {percent(own.share, 1)} of the audit's processor time"
+    return f"{own.said} Copies of {plural(own.rows, 'row')}; {cost}."
+
+
+def recall(one: CanaryRecord) -> tuple[str, str]:
+    """Return how much of a canary was seen, and the 95 % interval or why it was not planted."""
+    if one.reason:
+        return "not planted", one.reason
+    if one.family == "integrity" and one.planted == one.seeds:  # a column, not rows
+        return f"{one.found} of {one.planted}", "certain" if one.found else "missed"
+    interval = f"{100 * one.low:.0f} to {100 * one.high:.0f} %"
+    return f"{one.found} of {one.planted}", f"{interval}, MISSED" if one.missed else interval
+
+
+def control(one: ControlRecord) -> str:
+    """Return what the newest trusted rows showed of false alarms."""
+    if one.reason:
+        return f"none: {one.reason}."
+    interval = f"{100 * one.low:.2f} to {100 * one.high:.2f} %"
+    return (
+        f"{one.set_aside} of {plural(one.rows, 'row')} of {one.part} would be set aside "
+        f"(95 % interval {interval}), by rules of: {', '.join(one.families)}."
     )

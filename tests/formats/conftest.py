@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.model import (
-    ATTACKS,
+from auditor.model import ATTACKS, Scalar
+from auditor.report_records import (
+    CanaryRecord,
     Charts,
     ContributorRecord,
+    ControlRecord,
     DriftRecord,
     FileRecord,
     FindingRecord,
@@ -21,10 +23,11 @@ from auditor.model import (
     RoleRecord,
     RuleRecord,
     Sample,
-    Scalar,
+    SelfMeasurement,
     ShareRecord,
     TimeRecord,
 )
+from auditor.statistics import wilson
 
 BATCH = "5b1f0c7d" * 8
 COLUMNS = (
@@ -338,6 +341,38 @@ def build_report() -> Report:
             "family_error": 0.01,
         },
         seconds=4.218,
+        self_measurement=measured(),
+    )
+
+
+def measured() -> SelfMeasurement:
+    def canary(family: str, name: str, planted: int, found: int, **changes: object) -> CanaryRecord:
+        low, high = (round(bound, 4) for bound in wilson(found, planted))
+        known = {"low": low, "high": high, "sure": False, "seeds": 1, "missed": False}
+        return CanaryRecord(
+            family=family, canary=name, planted=planted, found=found, **{**known, **changes}
+        )
+
+    return SelfMeasurement(
+        said="2 of 3 kinds of canaries were seen in shadow copies of the batch. "
+        "Not planted: numbers far outside.",
+        canaries=(
+            canary("integrity", "a new column", 1, 1, sure=True),
+            canary("trigger", "an exact trigger", 120, 0, sure=True, seeds=2, missed=True),
+            canary("label", "other labels", 60, 60),
+            canary("feature", "numbers far outside", 0, 0, seeds=0, reason="time was used up"),
+        ),
+        control=ControlRecord(
+            part="2025-10",
+            rows=2000,
+            set_aside=1,
+            low=0.0001,
+            high=0.0028,
+            families=("trigger", "duplication"),
+        ),
+        rows=2000,
+        seconds=0.62,
+        share=0.147,
     )
 
 
@@ -369,6 +404,7 @@ def with_text(report: Report, text: str) -> Report:
         reasons=(text, f"`{text}`", text),
         next_steps=(text,),
         power=text,
+        self_measurement=hostile_measurement(report.self_measurement, text),
         power_by_attack=(
             replace(report.power_by_attack[-1], attack=text, family=text, reason=text),
         ),
@@ -391,6 +427,15 @@ def with_text(report: Report, text: str) -> Report:
             drift=(replace(chart.drift[0], column=text),),
             time=(replace(chart.time[0], start=text),),
         ),
+    )
+
+
+def hostile_measurement(own: SelfMeasurement, text: str) -> SelfMeasurement:
+    return replace(
+        own,
+        said=text,
+        canaries=tuple(replace(one, family=text, canary=text, reason=text) for one in own.canaries),
+        control=replace(own.control, part=text, families=(text,)),
     )
 
 
@@ -431,6 +476,10 @@ def largest(report: Report, text: str) -> Report:
         findings=(one,) * 400,
         not_covered=tuple(ATTACKS) * 50,
         not_judged=tuple(ATTACKS) * 50,
+        self_measurement=replace(
+            hostile_measurement(report.self_measurement, text),
+            canaries=report.self_measurement.canaries * 1000,
+        ),
         provenance={f"{text}{at}": text for at in range(2000)},
         reproduce={f"{text}{at}": text for at in range(2000)},
         settings={f"{text}{at}": text for at in range(2000)},

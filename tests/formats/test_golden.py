@@ -12,7 +12,7 @@ import pytest
 
 from auditor.errors import ConfigError
 from auditor.formats import FORMATS, render
-from auditor.model import Report
+from auditor.report_records import Report
 
 GOLDEN = Path(__file__).parent / "golden"
 

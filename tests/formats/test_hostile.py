@@ -15,7 +15,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from auditor.formats import escape, html, junit, markdown, report_json, sarif, text
-from auditor.model import Report
+from auditor.report_records import Report
 
 HOSTILE: Final = {
     "script": "<script>alert(1)</script>",

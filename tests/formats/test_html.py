@@ -12,13 +12,15 @@ from dataclasses import replace
 import pytest
 
 from auditor.formats import html, wording
-from auditor.model import Charts, Report, Verdict
+from auditor.model import Verdict
+from auditor.report_records import Charts, Report
 
 ORDER = (
     "Verdict",
     "What to do next",
     "What ran",
     "What this audit could have missed",
+    "Self-measurement",
     "Findings",
     "Plots",
     "Provenance",

@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from auditor.formats import junit, markdown, text
-from auditor.model import Report, Verdict
+from auditor.model import Verdict
+from auditor.report_records import Report
 
 
 def cases(report: Report) -> dict[str, tuple[str | None, str]]:

@@ -18,7 +18,8 @@ from jsonschema import Draft202012Validator
 
 from auditor.errors import ConfigError
 from auditor.formats import report_json
-from auditor.model import DriftRecord, Report, Verdict
+from auditor.model import Verdict
+from auditor.report_records import DriftRecord, Report
 
 SCHEMA = Path(str(files("auditor"))) / "schemas" / "report.schema.json"
 

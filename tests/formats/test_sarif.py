@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft4Validator
 
 from auditor.formats import sarif
-from auditor.model import Report
+from auditor.report_records import Report
 
 #: sarif-schema-2.1.0.json of the OASIS TC, errata 01.
 OFFICIAL = "c3b4bb2d6093897483348925aaa73af03b3e3f4bd4ca38cef26dcb4212a2682e"

@@ -5,15 +5,18 @@ is one where a row carries it, else zero, minus its probability under a model of
 sum over a slice is compared with the sum over the same slice of trusted rows, which the model had
 not seen: where the model is wrong about a slice, it is wrong about both. Codes in, slices out.
 
-A score test of the model in each slice (Rao 1948), as two samples; the middle of all slices gives
-the scale, so that a batch that has moved everywhere does not blame every slice.
+A score test of the model in each slice (Rao 1948), as two samples; Bennett's bound (1962) where
+the variance is too small for a normal law. Slices come from columns, which overlap, and from
+partitions of all rows into regions, which do not. The spread of the regions gives the scale: a
+batch that has moved everywhere does not blame every slice, and an attack on one place, which moves
+most slices of columns a little, does not hide itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +28,14 @@ Ints = npt.NDArray[np.int64]
 Matrix = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
 
-#: Rows that a slice needs in the batch and among trusted rows, and variance of its residual.
+#: Rows that a slice needs in the batch and among trusted rows; variance for a normal law.
 ROWS: Final = 20
 KNOWN: Final = 10
 VARIANCE: Final = 4.0
+#: The partition that gives the scale.
+REGIONS: Final = "regions"
+#: Cells of regions that a scale needs; with fewer the slices of columns give it.
+SCALED: Final = 20
 #: Squared drift of a slice's rate that is always allowed for, as a share of its binomial variance.
 DRIFT: Final = 0.002
 #: z from which a cell is looked at.
@@ -37,6 +44,17 @@ LOOK: Final = 3.0
 KEPT: Final = 400
 CAUSES: Final = 10
 CLAIM: Final = 0.05
+
+
+class Cut(NamedTuple):
+    """One way to cut rows into `width` items: by a column, or by a partition of all rows.
+
+    `partition` names its kind; "" for a column. Only columns are paired.
+    """
+
+    column: str
+    width: int
+    partition: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +104,7 @@ class _Cells:
     rows: Floats
     excess: Floats
     z: Floats
+    normal: npt.NDArray[np.bool_]
 
     def hits(self, scale: float, tests: int) -> Iterator[Slice]:
         """Cells that are worth a look, with a p-value corrected for `tests` cells."""
@@ -102,36 +121,45 @@ class _Cells:
             )
 
 
-def label_slices(
-    batch: Labelled, trusted: Labelled, slots: Sequence[tuple[str, int]]
-) -> tuple[Slice, ...]:
+def label_slices(batch: Labelled, trusted: Labelled, cuts: Sequence[Cut]) -> tuple[Slice, ...]:
     """Slices with too many rows of a label, one a cause, by p-value.
 
-    `slots`: column name and width of each slot.
+    Every kind of cut has an even part of the error: few regions do not pay for many pairs.
     """
-    tables = list(_tables(batch, trusted, slots))
-    scores = np.concatenate([table.z for table in tables]) if tables else np.zeros(0)
-    scale = max(1.0, robust_scale(scores[scores != 0.0]))
-    hits = [hit for table in tables for hit in table.hits(scale, len(scores))]
-    hits.sort(key=lambda hit: (-hit.z, hit.items))
+    kinds: dict[str, list[_Cells]] = {}
+    for table in _tables(batch, trusted, cuts):
+        kinds.setdefault(cuts[table.slots[0]].partition, []).append(table)
+    scale = _scale(kinds.get(REGIONS, []), kinds.get("", []))
+    hits: list[Slice] = []
+    for tables in kinds.values():
+        tests = len(kinds) * sum(len(table.z) for table in tables)
+        hits += [hit for table in tables for hit in table.hits(scale, tests)]
+    hits.sort(key=lambda hit: (hit.p_value, -hit.z, hit.items))
     return _causes(hits[:KEPT], batch)
 
 
-def _tables(
-    batch: Labelled, trusted: Labelled, slots: Sequence[tuple[str, int]]
-) -> Iterator[_Cells]:
-    for i, (first, wide) in enumerate(slots):
-        yield _compare((i,), (wide,), batch, trusted)
-        for j in range(i + 1, len(slots)):
-            other, width = slots[j]
-            if other != first:
-                yield _compare((i, j), (wide, width), batch, trusted)
+def _scale(regions: Sequence[_Cells], columns: Sequence[_Cells]) -> float:
+    """How much wider than expected the middle of the scores is, at least 1."""
+    for tables in (regions, columns):
+        scores = np.concatenate([np.zeros(0), *(table.z[table.normal] for table in tables)])
+        if len(scores) >= SCALED:
+            return max(1.0, robust_scale(scores))
+    return 1.0
+
+
+def _tables(batch: Labelled, trusted: Labelled, cuts: Sequence[Cut]) -> Iterator[_Cells]:
+    for i, first in enumerate(cuts):
+        yield _compare((i,), (first.width,), batch, trusted)
+        for j in range(i + 1, len(cuts)):
+            other = cuts[j]
+            if other.column != first.column and not (first.partition or other.partition):
+                yield _compare((i, j), (first.width, other.width), batch, trusted)
 
 
 def _compare(
     slots: tuple[int, ...], widths: tuple[int, ...], batch: Labelled, trusted: Labelled
 ) -> _Cells:
-    """Scores of every cell with enough rows on both sides; 0 where its variance is too small."""
+    """Scores of every cell with enough rows on both sides."""
     new, known = batch.flat(slots, widths), trusted.flat(slots, widths)
     size = int(np.prod(widths))
     rows, base = np.bincount(new, minlength=size), np.bincount(known, minlength=size)
@@ -139,6 +167,7 @@ def _compare(
     n, m = rows[cells].astype(np.float64), base[cells].astype(np.float64)
     labels = batch.residuals.shape[1]
     excess, z = np.zeros((labels, len(cells))), np.zeros((labels, len(cells)))
+    normal = np.zeros((labels, len(cells)), dtype=bool)
     for label in range(labels if len(cells) else 0):
 
         def total(where: Ints, values: Floats) -> Floats:
@@ -151,8 +180,11 @@ def _compare(
         )
         # A quarter more on the trusted side: ten rows that all agree are not a certainty.
         spread = variance * (1.0 + DRIFT * n) + (known_variance + 0.25) * (n / m) ** 2
-        enough = variance >= VARIANCE
-        z[label, enough] = (excess[label, enough] - 0.5) / np.sqrt(spread[enough])
+        normal[label] = variance >= VARIANCE
+        over = excess[label] - 0.5
+        z[label] = np.where(
+            normal[label], over / np.sqrt(spread), _bennett(over, spread, np.maximum(1.0, n / m))
+        )
     return _Cells(
         slots=slots,
         widths=widths,
@@ -161,7 +193,21 @@ def _compare(
         rows=np.tile(n, labels),
         excess=excess.ravel(),
         z=z.ravel(),
+        normal=normal.ravel(),
     )
+
+
+def _bennett(over: Floats, variance: Floats, jump: Floats) -> Floats:
+    """The z whose normal tail is Bennett's bound of P(sum >= over); 0 where nothing is over.
+
+    `jump`: the most that one row adds.
+    """
+    ratio = jump * np.maximum(over, 0.0) / variance
+    exponent = variance / jump**2 * ((1.0 + ratio) * np.log1p(ratio) - ratio)
+    # normal_tail(z) is close to exp(-z^2 / 2) / (2.5 z).
+    less = np.log(np.maximum(1.0, 2.5 * np.sqrt(2.0 * exponent)))
+    z: Floats = np.sqrt(2.0 * np.maximum(exponent - less, 0.0))
+    return z
 
 
 def _causes(hits: Sequence[Slice], batch: Labelled) -> tuple[Slice, ...]:

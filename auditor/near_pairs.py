@@ -132,8 +132,9 @@ def closest(pairs: Pairs, part: Rows, parts: int) -> Floats:
 class Pool:
     """Distinct trusted and batch rows, cut into parts of one size, with their close pairs.
 
-    `part` int64[rows]: the part of each row of the pool, -1 for a repeated one; the trusted parts
-    come first. `same` int64[rows]: the distinct row that it equals. `labels` object[rows] or None.
+    `part` int64[rows]: the part of each row of the pool, -1 for a repeated one and for those that
+    the parts have no room for; the trusted parts come first. `same` int64[rows]: the distinct row
+    that it equals. `labels` object[rows] or None.
     """
 
     closeness: Closeness
@@ -212,6 +213,8 @@ def _parts(words: Words, first: Rows, trusted: int) -> tuple[Rows, tuple[int, in
     for side in sides:
         count = min(PARTS, max(1, round(len(side) / size)))
         order = side[np.argsort(key[side], kind="stable")]
-        part[first[order]] = sum(cuts) + np.arange(len(side)) * count // max(1, len(side))
+        if count == PARTS:  # longer parts would have closer partners, copies or not
+            order = order[: count * size]
+        part[first[order]] = sum(cuts) + np.arange(len(order)) * count // max(1, len(order))
         cuts.append(count)
     return part, (cuts[0], cuts[1])

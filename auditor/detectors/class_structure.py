@@ -19,9 +19,8 @@ from typing import ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 
-from auditor.baseline import Baseline
 from auditor.batch import Batch
-from auditor.context import Context
+from auditor.detectors.against_trusted import AgainstTrusted
 from auditor.domain import fit_domain
 from auditor.errors import Unavailable
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
@@ -55,14 +54,10 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassStructure:
+class ClassStructure(AgainstTrusted[Options]):
     """AUD-N003."""
 
-    baseline: Baseline
-    settings: Options
-    seed: int
-
-    options: ClassVar[type] = Options
+    options: ClassVar[type[Options]] = Options
     rule: ClassVar[Rule] = Rule(
         id="AUD-N003",
         family=Family.INFLUENCE,
@@ -80,21 +75,9 @@ class ClassStructure:
         minimum_rows=100,
     )
 
-    @classmethod
-    def load(cls, context: Context) -> ClassStructure:
-        """Needs a baseline: its classes are the null.
-
-        Raises:
-            Unavailable: there is none.
-        """
-        if context.baseline is None:
-            raise Unavailable("needs a baseline")
-        return cls(context.baseline, context.options(cls.rule.id, Options), context.seed)
-
     def scan(self, batch: Batch) -> Outcome:
         """At most one finding a class."""
-        if batch.rows < self.rule.minimum_rows:
-            raise Unavailable(f"needs at least {self.rule.minimum_rows} rows, has {batch.rows}")
+        self.need_rows(batch)
         if self.baseline.roles.first("embedding") is None:
             raise Unavailable("the baseline has no embedding role")
         both = sides(self.baseline, batch, self.seed, embedding=True)

@@ -18,10 +18,8 @@ from typing import ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 
-from auditor.baseline import Baseline
 from auditor.batch import Batch, as_text, texts
-from auditor.context import Context
-from auditor.errors import Unavailable
+from auditor.detectors.against_trusted import AgainstTrusted
 from auditor.group_null import positions
 from auditor.model import (
     Effect,
@@ -62,14 +60,10 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Collisions:
+class Collisions(AgainstTrusted[Options]):
     """AUD-N004."""
 
-    baseline: Baseline
-    settings: Options
-    seed: int
-
-    options: ClassVar[type] = Options
+    options: ClassVar[type[Options]] = Options
     rule: ClassVar[Rule] = Rule(
         id="AUD-N004",
         family=Family.INFLUENCE,
@@ -85,21 +79,9 @@ class Collisions:
         minimum_rows=100,
     )
 
-    @classmethod
-    def load(cls, context: Context) -> Collisions:
-        """Needs a baseline, for its rows.
-
-        Raises:
-            Unavailable: there is none.
-        """
-        if context.baseline is None:
-            raise Unavailable("needs a baseline")
-        return cls(context.baseline, context.options(cls.rule.id, Options), context.seed)
-
     def scan(self, batch: Batch) -> Outcome:
         """Findings by class and by contributor, and the ranking of the worst rows."""
-        if batch.rows < self.rule.minimum_rows:
-            raise Unavailable(f"needs at least {self.rule.minimum_rows} rows, has {batch.rows}")
+        self.need_rows(batch)
         both = sides(self.baseline, batch, self.seed, embedding=True)
         trusted = class_ratios(
             both.trusted, both.trusted_codes, both.trusted, both.trusted_codes,

@@ -34,9 +34,10 @@ from auditor.label_claims import (
     judge_senders,
     suspicion,
 )
-from auditor.label_model import Classes, Codes, LabelModel, Scores, fit, out_of_fold
+from auditor.label_model import Classes, Codes, LabelModel, Scores, out_of_fold
 from auditor.label_residuals import ENOUGH, Softening, trusted_spreads
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
+from auditor.trusted_labels import trusted_labels
 
 #: More distinct values than this in a real-valued label make it a target to regress on.
 CONTINUOUS = 50
@@ -81,20 +82,18 @@ class Trusted:
     rows: int
 
     @classmethod
-    def fit(cls, baseline: Baseline, model: str, seed: int, rule: str) -> Trusted:
+    def fit(cls, baseline: Baseline, model: str, seed: int, rule: str, shared: Shared) -> Trusted:
         """Refit on the baseline's sample, deterministically; thresholds are those of `rule`."""
         stored = baseline.thresholds.get(rule)
         if not stored:
             raise Unavailable("the baseline holds no thresholds for it; build it again")
-        sample, roles = baseline.sample, baseline.roles
         classes = Classes(tuple(stored["classes"]))
-        encoder = Encoder.fit(sample, roles.features)
-        codes = classes.codes(as_text(sample.column(str(roles.label))).to_pylist())
-        fitted = fit(encoder.transform(sample), codes, len(classes.names), model=model, seed=seed)
+        fitted = trusted_labels(baseline, classes, model=model, seed=seed, shared=shared)
         softening = Softening(float(stored["temperature"]), float(stored["noise"]))
         spreads = tuple(float(v) for v in stored["spreads"])
         known = frozenset(v for v in baseline.trusted_texts("contributor") if v is not None)
-        return cls(classes, encoder, fitted, softening, spreads, known, int((codes >= 0).sum()))
+        rows = int((fitted.codes >= 0).sum())
+        return cls(classes, fitted.encoder, fitted.model, softening, spreads, known, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,9 @@ class Contributors:
         settings, baseline = context.options(cls.rule.id, Options), context.baseline
         trusted = None
         if baseline is not None:
-            trusted = Trusted.fit(baseline, settings.model, context.seed, cls.rule.id)
+            trusted = Trusted.fit(
+                baseline, settings.model, context.seed, cls.rule.id, context.shared
+            )
         return cls(trusted, settings, context.seed, context.shared)
 
     @classmethod

@@ -18,9 +18,8 @@ from typing import ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 
-from auditor.baseline import Baseline
 from auditor.batch import Batch
-from auditor.context import Context
+from auditor.detectors.against_trusted import AgainstTrusted
 from auditor.errors import Unavailable
 from auditor.group_null import Grouped, group_by, standing_out
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
@@ -96,14 +95,10 @@ class Refits:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupInfluence:
+class GroupInfluence(AgainstTrusted[Options]):
     """AUD-N001."""
 
-    baseline: Baseline
-    settings: Options
-    seed: int
-
-    options: ClassVar[type] = Options
+    options: ClassVar[type[Options]] = Options
     rule: ClassVar[Rule] = Rule(
         id="AUD-N001",
         family=Family.INFLUENCE,
@@ -121,21 +116,9 @@ class GroupInfluence:
         minimum_rows=100,
     )
 
-    @classmethod
-    def load(cls, context: Context) -> GroupInfluence:
-        """Needs a baseline: the loss is measured on its sample.
-
-        Raises:
-            Unavailable: there is none.
-        """
-        if context.baseline is None:
-            raise Unavailable("needs a baseline")
-        return cls(context.baseline, context.options(cls.rule.id, Options), context.seed)
-
     def scan(self, batch: Batch) -> Outcome:
         """At most one finding a group."""
-        if batch.rows < self.rule.minimum_rows:
-            raise Unavailable(f"needs at least {self.rule.minimum_rows} rows, has {batch.rows}")
+        self.need_rows(batch)
         both = sides(self.baseline, batch, self.seed)
         by_role = self._groups(batch, both.rows)
         refits = Refits.of(both)

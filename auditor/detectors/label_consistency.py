@@ -19,11 +19,11 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.baseline import Baseline
-from auditor.batch import Batch, Roles, as_text, read_columns, texts
+from auditor.batch import Batch, Roles, Shared, as_text, read_columns, texts
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder
-from auditor.label_model import Classes, Codes, LabelModel, Scores, doubt, fit, out_of_fold
+from auditor.label_model import Classes, Codes, LabelModel, Scores, doubt, out_of_fold
 from auditor.model import (
     Effect,
     Family,
@@ -37,6 +37,7 @@ from auditor.model import (
 )
 from auditor.statistics import excess_tail
 from auditor.tails import Excess, Reference, excess_groups
+from auditor.trusted_labels import trusted_labels
 
 #: More distinct values than this in a real-valued label make it a target to regress on.
 CONTINUOUS = 50
@@ -79,18 +80,15 @@ class Trusted:
     labels: Mapping[str, int]
 
     @classmethod
-    def fit(cls, baseline: Baseline, settings: Options, seed: int) -> Trusted:
+    def fit(cls, baseline: Baseline, settings: Options, seed: int, shared: Shared) -> Trusted:
         """Refit on the baseline's sample, deterministically; thresholds are the stored ones."""
         stored = baseline.thresholds.get(LabelConsistency.rule.id)
         if not stored:
             raise Unavailable("the baseline holds no thresholds for it; build it again")
-        labels, _ = _columns(baseline.sample, baseline.roles)
         classes = Classes(tuple(stored["classes"]))
-        encoder = Encoder.fit(baseline.sample, baseline.roles.features)
-        matrix, codes = encoder.transform(baseline.sample), classes.codes(labels)
-        model = fit(matrix, codes, len(classes.names), model=settings.model, seed=seed)
+        fitted = trusted_labels(baseline, classes, model=settings.model, seed=seed, shared=shared)
         references = tuple(Reference.from_json(value) for value in stored["references"])
-        return cls(classes, encoder, model, references, baseline.labels)
+        return cls(classes, fitted.encoder, fitted.model, references, baseline.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,9 @@ class LabelConsistency:
     def load(cls, context: Context) -> LabelConsistency:
         """Works with and without a baseline; without one doubtful rows are only ranked."""
         settings, baseline = context.options(cls.rule.id, Options), context.baseline
-        trusted = Trusted.fit(baseline, settings, context.seed) if baseline else None
+        trusted = None
+        if baseline is not None:
+            trusted = Trusted.fit(baseline, settings, context.seed, context.shared)
         return cls(trusted, settings, context.seed)
 
     @classmethod

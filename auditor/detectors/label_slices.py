@@ -1,9 +1,10 @@
 """A label that is too frequent in a slice of rows (attacks: targeted flips, bias).
 
-Shows as more rows of a label in a slice (column = value, column in a range, two of them together)
-than a model of trusted rows and the same slice among trusted rows explain. Flips of a
-subpopulation are few among all rows and many in their slice, whoever sent them. Misses slices that
-no two columns cut out, and labels that nothing in the features speaks for or against.
+Shows as more rows of a label in a slice (column = value, column in a range, two of them together,
+a region around a centre of trusted rows, rows that the model is as sure about) than a model of
+trusted rows and the same slice among trusted rows explain. Flips of a subpopulation are few among
+all rows and many in their slice, whoever sent them. Misses subpopulations that nothing of this cuts
+out, and labels that nothing in the features speaks for or against.
 
 Rao 1948 (score tests); Jagielski et al. 2021 (Subpopulation data poisoning attacks).
 """
@@ -12,25 +13,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from auditor.batch import Batch, Roles, as_text, read_columns
+from auditor.baseline import Baseline
+from auditor.batch import Batch, Roles, Shared, as_text, read_columns
 from auditor.context import Context
 from auditor.errors import Unavailable
-from auditor.features import Encoder, numbers
+from auditor.features import Encoder, Matrix, numbers
 from auditor.items import Slot, fit_slots
-from auditor.label_model import Classes, Codes, LabelModel, Scores, fit, out_of_fold
-from auditor.label_slices import Labelled, Slice, label_slices
+from auditor.label_model import Classes, Codes, LabelModel, Scores, out_of_fold
+from auditor.label_slices import REGIONS, Cut, Labelled, Slice, label_slices
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
+from auditor.regions import Partition, fit_regions
+from auditor.trusted_labels import trusted_labels
+
+Items = npt.NDArray[np.int32]
 
 #: Classes whose residuals are looked at, the most frequent ones.
 CLASSES = 20
 #: More distinct values than this in a real-valued label make it a target to regress on.
 CONTINUOUS = 50
+#: Shares of trusted rows below which the model's margin is a bin of its own.
+UNDECIDED = (0.03, 0.06, 0.12, 0.25, 0.5)
 #: Rows of a slice more likely wrong than not: the label's probability is below this.
 UNLIKELY = 0.5
 
@@ -48,29 +57,94 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Trusted:
-    """The model of trusted rows, and what it says of them when it has not seen them."""
+class Margins:
+    """A partition by how undecided the model is: lowest margins first, float64[k - 1] edges."""
 
-    table: pa.Table
-    classes: Classes
-    codes: Codes
-    encoder: Encoder
-    model: LabelModel
-    held_out: Scores
+    edges: Scores
+    names: tuple[str, ...]
 
     @classmethod
-    def fit(cls, table: pa.Table, roles: Roles, settings: Options, seed: int) -> Trusted:
-        """Fit on trusted rows, and once more without each of their folds."""
-        classes, labels = _judged(table, roles)
-        encoder = Encoder.fit(table, roles.features)
-        matrix, codes = encoder.transform(table), classes.codes(labels)
-        count, kind = len(classes.names), settings.model
-        model = fit(matrix, codes, count, model=kind, seed=seed)
-        held_out = out_of_fold(matrix, codes, count, model=kind, seed=seed, groups=None, folds=3)
-        known = codes >= 0
+    def fit(cls, chances: Scores) -> Margins:
+        """Bins that hold these shares of trusted rows."""
+        edges = np.unique(np.quantile(_margin(chances), UNDECIDED))
+        ends = [0.0, *edges.tolist(), 1.0]
         return cls(
-            table.filter(pa.array(known)), classes, codes[known], encoder, model, held_out[known]
+            edges, tuple(f"margin of the model {a:.2g} to {b:.2g}" for a, b in pairwise(ends))
         )
+
+    def codes(self, chances: Scores) -> Items:
+        """The bin of each row: int32[n]."""
+        return np.searchsorted(self.edges, _margin(chances), side="right").astype(np.int32)
+
+
+def _margin(chances: Scores) -> Scores:
+    """The likeliest label's probability minus the next one's: float64[n]."""
+    two = np.partition(chances, -2, axis=1)[:, -2:]
+    margin: Scores = two[:, 1] - two[:, 0]
+    return margin
+
+
+Way = Slot | Partition | Margins
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Rows whose labels can be judged, and P(label) under a model that had not seen them."""
+
+    table: pa.Table
+    codes: Codes
+    matrix: Matrix
+    chances: Scores
+
+    @property
+    def other(self) -> npt.NDArray[np.bool_]:
+        """Rows that carry another label than their likeliest: bool[n]."""
+        return np.asarray(self.codes != self.chances.argmax(axis=1))
+
+    def items(self, cut: Way) -> Items:
+        """The item of each row in a cut: int32[n]."""
+        if isinstance(cut, Margins):
+            return cut.codes(self.chances)
+        if isinstance(cut, Partition):
+            return cut.codes(self.matrix)
+        return cut.codes(self.table.column(cut.column).combine_chunks())
+
+    def labelled(self, cuts: tuple[Way, ...]) -> Labelled:
+        """Residuals of each label, and last of any other label than the likeliest."""
+        carried = np.zeros((len(self.codes), self.chances.shape[1] + 1))
+        carried[np.arange(len(self.codes)), self.codes] = 1.0
+        carried[:, -1] = self.other
+        chances = np.column_stack([self.chances, 1.0 - self.chances.max(axis=1)])
+        items = np.stack([self.items(cut) for cut in cuts])
+        return Labelled(items, carried - chances, chances * (1.0 - chances))
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """The model of trusted rows, what it says of them when it has not seen them, and partitions."""
+
+    classes: Classes
+    encoder: Encoder
+    model: LabelModel
+    side: Side
+    partitions: tuple[Partition | Margins, ...]
+
+    @classmethod
+    def fit(cls, baseline: Baseline, settings: Options, seed: int, shared: Shared) -> Trusted:
+        """Fit on trusted rows, and once more without each of their folds."""
+        table, kind = baseline.sample, settings.model
+        classes, _ = _judged(table, baseline.roles)
+        fitted = trusted_labels(baseline, classes, model=kind, seed=seed, shared=shared)
+        codes, known = fitted.codes, fitted.codes >= 0
+        held_out = out_of_fold(
+            fitted.matrix, codes, len(classes.names), model=kind, seed=seed, groups=None, folds=3
+        )
+        side = Side(
+            table.filter(pa.array(known)), codes[known], fitted.matrix[known], held_out[known]
+        )
+        regions = fit_regions(side.table, fitted.encoder, side.matrix, seed=baseline.seed)
+        partitions: tuple[Partition | Margins, ...] = (*regions, Margins.fit(side.chances))
+        return cls(classes, fitted.encoder, fitted.model, side, partitions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +176,8 @@ class LabelSlices:
         if cls.rule.id not in baseline.thresholds:
             raise Unavailable("the baseline was built without it; build it again")
         settings = context.options(cls.rule.id, Options)
-        return cls(Trusted.fit(baseline.sample, baseline.roles, settings, baseline.seed), settings)
+        trusted = Trusted.fit(baseline, settings, context.seed, context.shared)
+        return cls(trusted, settings)
 
     @classmethod
     def calibrate(
@@ -133,42 +208,48 @@ class LabelSlices:
         rows = np.flatnonzero(codes >= 0)
         if not len(rows):
             raise Unavailable("no row has a label that trusted rows have")
-        table, codes = table.take(pa.array(rows)), codes[rows]
-        slots = tuple(_one_a_column(fit_slots(self.trusted.table, table, names)))
-        chances = self.trusted.model.probabilities(self.trusted.encoder.transform(table))
-        new = _labelled(table, slots, chances, codes)
-        known = _labelled(self.trusted.table, slots, self.trusted.held_out, self.trusted.codes)
-        found = label_slices(new, known, [(slot.column, slot.width) for slot in slots])
-        return Outcome(
-            rule=self.rule.id,
-            findings=tuple(
-                self._finding(hit, slots, new, chances, codes, rows)
-                for hit in found
-                if hit.p_value <= self.settings.report_level
-            ),
-        )
+        table = table.take(pa.array(rows))
+        matrix = self.trusted.encoder.transform(table)
+        new = Side(table, codes[rows], matrix, self.trusted.model.probabilities(matrix))
+        return Outcome(rule=self.rule.id, findings=tuple(self._findings(new, rows)))
+
+    def _findings(self, new: Side, rows: npt.NDArray[np.int64]) -> Iterator[Finding]:
+        known, partitions = self.trusted.side, self.trusted.partitions
+        fitted = fit_slots(known.table, new.table, self.trusted.encoder.names)
+        slots = tuple(_one_a_column(fitted))
+        cuts = (*slots, *partitions)
+        widths = [Cut(slot.column, slot.width) for slot in slots]
+        widths += [
+            Cut("", len(one.names), REGIONS if isinstance(one, Partition) else "margins")
+            for one in partitions
+        ]
+        labelled = new.labelled(cuts)
+        for hit in label_slices(labelled, known.labelled(cuts), widths):
+            if hit.p_value <= self.settings.report_level:
+                words = " and ".join(cuts[cut].names[code] for cut, code in hit.items)
+                yield self._finding(hit, words, new, labelled.where(hit.items), rows)
 
     def _finding(
         self,
         hit: Slice,
-        slots: tuple[Slot, ...],
-        new: Labelled,
-        chances: Scores,
-        codes: Codes,
+        words: str,
+        new: Side,
+        inside: npt.NDArray[np.bool_],
         rows: npt.NDArray[np.int64],
     ) -> Finding:
-        words = " and ".join(slots[slot].names[code] for slot, code in hit.items)
-        label = self.trusted.classes.names[hit.label]
-        carrying = np.flatnonzero(new.where(hit.items) & (codes == hit.label))
-        own = chances[carrying, hit.label]
+        names = self.trusted.classes.names
+        label = names[hit.label] if hit.label < len(names) else None
+        carrying = np.flatnonzero(inside & (new.other if label is None else new.codes == hit.label))
+        own = new.chances[carrying, new.codes[carrying]]
         # As many rows as are too many, the least likely first; never one that is likely right.
         order = np.argsort(own, kind="stable")[: max(1, round(hit.excess))]
         order = order[own[order] < UNLIKELY]
         named = np.sort(order)
+        what = "another label than the likeliest" if label is None else f"label {label!r}"
         return Finding(
             rule=self.rule.id,
             severity=self.rule.severity,
-            message=f"{words}: {hit.excess:.0f} more rows with label {label!r} than expected, "
+            message=f"{words}: {hit.excess:.0f} more rows with {what} than expected, "
             f"{len(carrying)} of {hit.rows} rows carry it",
             p_value=hit.p_value,
             evidence={
@@ -205,11 +286,3 @@ def _one_a_column(slots: tuple[Slot, ...]) -> Iterator[Slot]:
     for slot in slots:
         if not slot.exact or slot.column not in ranges:
             yield slot
-
-
-def _labelled(table: pa.Table, slots: tuple[Slot, ...], chances: Scores, codes: Codes) -> Labelled:
-    """Item codes of the rows, and the residual and its variance for each label."""
-    items = np.stack([slot.codes(table.column(slot.column).combine_chunks()) for slot in slots])
-    carried = np.zeros_like(chances)
-    carried[np.arange(len(codes)), codes] = 1.0
-    return Labelled(items, carried - chances, chances * (1.0 - chances))

@@ -113,7 +113,7 @@ class LowAndSlow:
         return Outcome(rule=self.rule.id, findings=tuple(found), updates=updates)
 
     def _fit(self) -> Trusted:
-        return Trusted.fit(self.baseline, self.settings.model, self.seed, self.rule.id)
+        return Trusted.fit(self.baseline, self.settings.model, self.seed, self.rule.id, self.shared)
 
     def _named(
         self, judged: Judged, parts: Mapping[str, Codes], added: Sequence[Evidence]

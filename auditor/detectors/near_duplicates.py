@@ -39,12 +39,12 @@ from auditor.model import (
     row_table,
 )
 from auditor.near_families import Families, families
-from auditor.near_pairs import Pool, pool
+from auditor.near_pairs import PARTS, Pool, pool
 from auditor.near_search import Spread, more_members
 
 Mask = npt.NDArray[np.bool_]
 
-#: Trusted rows that are compared; batch rows beyond twice as many are sampled.
+#: Trusted rows that are compared; batch rows beyond `PARTS` times as many are sampled.
 TRUSTED_ROWS: Final = 4_000
 #: Distinct rows on both sides below which nothing can be told.
 ENOUGH: Final = 20
@@ -140,7 +140,7 @@ class NearDuplicates:
         if not closeness.columns:
             raise Unavailable("no number or category among the feature columns")
         encoder = Encoder.fit(trusted, closeness.names)
-        rows = self._chosen(batch)
+        rows = self._chosen(batch, PARTS * len(kept))
         rows = rows[np.lexsort((rows, age(batch, rows)))]
         table = _taken(batch, self._columns(batch, closeness), rows)
         matrix = np.concatenate([encoder.transform(trusted), encoder.transform(table)])
@@ -153,12 +153,13 @@ class NearDuplicates:
             Spread(closeness, encoder, trusted, table, matrix),
         )
 
-    def _chosen(self, batch: Batch) -> Rows:
-        """Positions of the rows that are compared, ascending."""
-        if batch.rows <= self.settings.compared_rows:
+    def _chosen(self, batch: Batch, most: int) -> Rows:
+        """Positions of the rows that are compared, ascending; at most `most`."""
+        count = min(self.settings.compared_rows, most)
+        if batch.rows <= count:
             return np.arange(batch.rows)
         rng = np.random.default_rng([self.seed, 3])
-        chosen = rng.choice(batch.rows, self.settings.compared_rows, replace=False, shuffle=False)
+        chosen = rng.choice(batch.rows, count, replace=False, shuffle=False)
         return np.sort(chosen).astype(np.int64)
 
     def _columns(self, batch: Batch, closeness: Closeness) -> list[str]:

@@ -17,9 +17,8 @@ from typing import ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 
-from auditor.baseline import Baseline
 from auditor.batch import Batch
-from auditor.context import Context
+from auditor.detectors.against_trusted import AgainstTrusted
 from auditor.errors import Unavailable
 from auditor.group_null import Grouped, group_by, sums_standing_out
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
@@ -48,14 +47,10 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class RowValues:
+class RowValues(AgainstTrusted[Options]):
     """AUD-N002."""
 
-    baseline: Baseline
-    settings: Options
-    seed: int
-
-    options: ClassVar[type] = Options
+    options: ClassVar[type[Options]] = Options
     rule: ClassVar[Rule] = Rule(
         id="AUD-N002",
         family=Family.INFLUENCE,
@@ -72,24 +67,12 @@ class RowValues:
         minimum_rows=100,
     )
 
-    @classmethod
-    def load(cls, context: Context) -> RowValues:
-        """Needs a baseline: values are measured on its sample.
-
-        Raises:
-            Unavailable: there is none.
-        """
-        if context.baseline is None:
-            raise Unavailable("needs a baseline")
-        return cls(context.baseline, context.options(cls.rule.id, Options), context.seed)
-
     def scan(self, batch: Batch) -> Outcome:
         """At most one finding a contributor."""
         sender = batch.roles.contributor
         if sender is None:
             raise Unavailable("no contributor role")
-        if batch.rows < self.rule.minimum_rows:
-            raise Unavailable(f"needs at least {self.rule.minimum_rows} rows, has {batch.rows}")
+        self.need_rows(batch)
         both = sides(self.baseline, batch, self.seed)
         groups = group_by(batch, sender, both.rows, self.settings.minimum_group)
         harms = self._harms(both)

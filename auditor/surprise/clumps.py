@@ -19,7 +19,7 @@ from auditor.surprise.claims import SLACK, Conjunction, Floats, Item, Mask, Side
 #: Rates on which clumps are laid out, as a share of all rows: twelve to a factor of ten.
 RATES: Final = np.logspace(-5.0, 0.0, 61)
 #: Clumps at each of `RATES` that trusted rows may hide, on top of those they show.
-HIDDEN: Final = 1.0
+HIDDEN: Final = 10.0
 #: Trusted rows that make a clump, and how many clumps are counted.
 CLUMP_ROWS: Final = 3
 CLUMPS: Final = 1_500

@@ -10,7 +10,7 @@ import pytest
 
 from auditor.batch import Batch, Roles, TableBatch
 from auditor.context import Context
-from auditor.engine import run
+from auditor.engine import judge, run
 from auditor.errors import ConfigError, Unavailable
 from auditor.model import Effect, Family, Outcome, Rule, Severity, Verdict
 from auditor.policy import Policy, decide
@@ -98,3 +98,25 @@ def test_progress_names_each_rule() -> None:
     said: list[str] = []
     list(run([detector("one"), detector("two")], BATCH, Context(), said.append))
     assert said == ["one one", "two two"]
+
+
+def test_what_judged_a_batch_can_judge_another_one() -> None:
+    fine, broken, idle = (
+        detector("fine"),
+        detector("broken", scanning=ValueError("x")),
+        detector("idle", loading=Unavailable("needs a baseline")),
+    )
+    for one, status in zip(
+        judge((fine, broken, idle), BATCH, Context()), ("ran", "failed", "skipped"), strict=True
+    ):
+        assert one.outcome.status == status
+        assert one.outcome.seconds > 0
+        assert min(one.loading, one.scanning) >= 0
+        again = one.loaded.scan(BATCH)
+        assert (again.rule, again.status) == (one.outcome.rule, status)
+
+
+def test_an_empty_batch_loads_nothing() -> None:
+    empty = TableBatch(BATCH.table.slice(0, 0), Roles())
+    (one,) = judge([detector("x", loading=ValueError("loaded"))], empty, Context())
+    assert one.outcome.skipped == "the batch has no rows"

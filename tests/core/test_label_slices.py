@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.label_slices import Labelled, Slice, label_slices
+from auditor.label_slices import REGIONS, Cut, Labelled, Slice, label_slices
 
-SLOTS = [(f"c{i}", 6) for i in range(5)]
+SLOTS = [Cut(f"c{i}", 6) for i in range(5)]
 
 
 def side(rng: np.random.Generator, rows: int, bias: float = 0.0) -> Labelled:
@@ -71,3 +71,48 @@ def test_one_cause_is_one_slice() -> None:
     trusted, clean = side(rng, 1_500), side(rng, 3_000)
     found = claims(label_slices(flipped(clean, rng, 50), trusted, SLOTS))
     assert len(found) == 1
+
+
+def sure(rng: np.random.Generator, rows: int, flips: int = 0) -> Labelled:
+    """A model that is nearly certain: the variance of a slice is far below that of a normal law."""
+    codes = rng.integers(1, 6, (5, rows)).astype(np.int32)
+    chance = rng.uniform(0.001, 0.02, rows)
+    carried = (rng.random(rows) < chance).astype(float)
+    inside = np.flatnonzero((codes[2] == 3) & (codes[3] == 4) & (carried == 0))
+    carried[rng.choice(inside, flips, replace=False)] = 1.0
+    return labelled(codes, chance, carried)
+
+
+def test_few_flips_against_a_sure_model_are_named() -> None:
+    rng = np.random.default_rng(4)
+    found = claims(label_slices(sure(rng, 1_000, flips=25), sure(rng, 1_000), SLOTS))
+    assert found[0].items == ((2, 3), (3, 4))
+    assert found[0].label == 1
+
+
+def test_a_sure_model_makes_no_claim_by_chance() -> None:
+    rng = np.random.default_rng(5)
+    alarms = sum(
+        bool(claims(label_slices(sure(rng, 1_000), sure(rng, 700), SLOTS), 0.01)) for _ in range(60)
+    )
+    assert alarms <= 2
+
+
+def test_an_attack_on_one_region_does_not_hide_itself_in_the_spread() -> None:
+    """Slices of columns overlap: flips of one region move most of them a little."""
+    rng = np.random.default_rng(6)
+    regions = [*SLOTS, Cut("", 30, REGIONS)]
+
+    def with_region(one: Labelled, of: np.ndarray) -> Labelled:
+        return Labelled(np.vstack([one.codes, of[None]]), one.residuals, one.variances)
+
+    trusted, clean = side(rng, 1_500), side(rng, 2_000)
+    mine, theirs = (rng.integers(0, 30, n).astype(np.int32) for n in (2_000, 1_500))
+    carried = (clean.residuals[:, 1] > 0).astype(float)
+    chance = carried - clean.residuals[:, 1]
+    inside = np.flatnonzero((mine == 7) & (carried == 0))
+    carried[inside] = 1.0
+    poisoned = with_region(labelled(clean.codes, chance, carried), mine)
+    found = claims(label_slices(poisoned, with_region(trusted, theirs), regions))
+    assert found[0].items == ((5, 7),)
+    assert all(len(hit.items) == 1 or (5, 7) not in hit.items for hit in found)

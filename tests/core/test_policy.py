@@ -258,8 +258,10 @@ def test_too_much_of_a_batch_rejects_it() -> None:
     assert verdict(*twice, rows=100).verdict == Verdict.QUARANTINE
 
 
-def test_a_contributor_set_aside_whole_counts_for_the_batch() -> None:
+def test_a_contributor_set_aside_whole_does_not_refuse_the_others() -> None:
+    """Denial: junk of one contributor is most of the batch."""
     who = senders({"a": 60, "b": 40})
     over = verdict(found("quarantine", list(range(31))), rows=100, senders=(who,))
     assert set_aside(over) == ["a"]
-    assert over.verdict == Verdict.REJECT
+    assert over.verdict == Verdict.QUARANTINE
+    assert verdict(found("quarantine", list(range(31))), rows=60).verdict == Verdict.REJECT

@@ -203,7 +203,7 @@ def test_rows_that_collide_under_a_public_sum_do_not_collide_here() -> None:
     assert len(set(keys(columns))) == len(rows)
 
 
-def test_rows_crafted_against_the_hash_of_pandas_are_distinct() -> None:
+def test_case_92_rows_crafted_against_the_hash_of_pandas_are_distinct() -> None:
     """`hash_pandas_object` mixes column hashes by a public, invertible rule.
 
     The combination of two columns is `((s ^ h0) * m1) ^ h1`, everything public: for any first cell

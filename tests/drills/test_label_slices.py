@@ -14,6 +14,7 @@ from auditor.model import Effect
 from auditor.redteam import targeted_flip
 
 
+@pytest.mark.parametrize("region", ["slice", "cluster"])
 @pytest.mark.parametrize("seed", [3, 4])
 def test_flips_of_a_slice_are_set_aside(
     clean_twin: pa.Table,
@@ -21,8 +22,9 @@ def test_flips_of_a_slice_are_set_aside(
     diamonds_trusted: pa.Table,
     drill: Callable,
     seed: int,
+    region: str,
 ) -> None:
-    plant = partial(targeted_flip.plant, region="slice")
+    plant = partial(targeted_flip.plant, region=region)
     planted = plant(clean_twin, diamonds_roles, rows=120, seed=seed, trusted=diamonds_trusted)
     found = drill(LabelSlices, planted.table)
     assert found.found(planted.mask, Effect.QUARANTINE) >= 0.5

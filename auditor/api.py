@@ -14,9 +14,10 @@ import pyarrow as pa
 from auditor.config import Settings, load
 from auditor.errors import AuditorError, ConfigError
 from auditor.formats import render
-from auditor.model import FindingRecord, Mode, Report, RuleRecord, Verdict
+from auditor.model import Mode, Verdict
 from auditor.pipeline import audit as run_audit
 from auditor.readers import resolve, to_arrow
+from auditor.report_records import FindingRecord, Report, RuleRecord
 from auditor.roles import meant
 from auditor.run import Job, Result
 

@@ -12,25 +12,19 @@ import numpy.typing as npt
 from auditor import power
 from auditor.baseline import Baseline
 from auditor.evidence import neighbours, show_rows, user_ids, worst_rows
-from auditor.model import (
-    ATTACKS,
-    STATISTICAL,
-    Charts,
-    Effect,
-    FileRecord,
-    FindingRecord,
-    Mode,
-    Outcome,
-    Report,
-    RoleRecord,
-    Rule,
-    RuleRecord,
-    Sample,
-    Scalar,
-    Verdict,
-)
+from auditor.model import ATTACKS, STATISTICAL, Effect, Mode, Outcome, Rule, Scalar, Verdict
 from auditor.policy import Decided, Decision, Policy
 from auditor.readers import StagedBatch
+from auditor.report_records import (
+    Charts,
+    FileRecord,
+    FindingRecord,
+    Report,
+    RoleRecord,
+    RuleRecord,
+    Sample,
+    SelfMeasurement,
+)
 
 SCHEMA_VERSION: Final = 1
 #: Findings that get sample rows, the weightiest first; the others have theirs in the Parquet file.
@@ -71,6 +65,7 @@ def report(
     rows_quarantined: int,
     set_digest: str | None,
     published_digest: str | None,
+    measured: SelfMeasurement,
 ) -> Report:
     """The report; findings keep the order of `decision.decided`."""
     published = facts.mode == Mode.GATE and decision.verdict in (Verdict.ACCEPT, Verdict.QUARANTINE)
@@ -109,6 +104,7 @@ def report(
         reproduce=facts.reproduce,
         settings=facts.settings,
         seconds=round(facts.seconds, 3),
+        self_measurement=measured,
     )
 
 

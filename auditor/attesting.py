@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from auditor.model import Report, Verdict
+from auditor import suites
+from auditor.config import Settings, digest
+from auditor.errors import TrustError
+from auditor.model import Mode, Verdict
 from auditor.provenance import attestation
+from auditor.provenance.codes import CODES
 from auditor.provenance.manifest import FileEntry
+from auditor.report_records import Report
 from auditor.run import Decided, Run
 from auditor.screening import judging
 from auditor.signing import sign, unsigned_envelope
-from auditor.site import own_version, version_of
+from auditor.site import all_rules, own_version, version_of
 
 _VALID: Final = dt.timedelta(days=30)
+#: How long an emergency release may be trained on, unless a second person stands by it.
+_EMERGENCY: Final = dt.timedelta(hours=24)
 
 
 def statement_of(
@@ -27,7 +34,8 @@ def statement_of(
 ) -> bytes:
     """The verdict as the bytes to sign."""
     settings, now = run.job.settings, run.job.clock()
-    published = bool(outputs)
+    published, release = bool(outputs), run.job.release
+    emergency = release is not None and release.break_glass
     audited = attestation.Audited(
         verifier=settings.signing.verifier,
         versions={"auditor": own_version(), "pyod": version_of("pyod")},
@@ -37,23 +45,75 @@ def statement_of(
         mode=run.job.mode,
         kind=final.batch_kind,
         verified_at=now,
-        valid_until=now + _VALID,
+        valid_until=now + (_EMERGENCY if emergency else _VALID),
         policy=settings.name,
         policy_sha256=str(final.reproduce["policy_sha256"]),
-        policy_version=1,
+        policy_version=approved_version(run, str(final.reproduce["policy_sha256"])),
         rows_in=final.rows_in,
         rows_out=final.rows_published if published else 0,
         rows_quarantined=final.rows_quarantined,
         rules=[attestation.RuleOutcome(r.id, r.status, r.findings) for r in final.rules],
         report_sha256=report_sha256,
-        provenance_verified=decided.screened.verification.verified,
+        provenance_verified=_vouched(run, decided),
         screened=_poisoning_screened(run, final),
         outputs=outputs,
         manifest_sha256=_text(final.provenance.get("manifest_sha256")),
         set_sha256=quarantine_digest,
         baseline_sha256=run.trusted.baseline.digest if run.trusted.baseline else None,
+        ledger_origin=run.ledger.key.origin,
+        parent_sha256=release.parent_sha256 if release else None,
+        released_under=release.under if release else (),
+        break_glass=emergency,
     )
     return attestation.build(audited)
+
+
+def _vouched(run: Run, decided: Decided) -> bool:
+    """Whether a source stands by the rows: of a release, by the batch that they came with."""
+    release = run.job.release
+    return release.vouched if release else decided.screened.verification.verified
+
+
+def policy_digest(run: Run) -> str:
+    """What decides in this run, as one sha256: settings, suite, rules."""
+    return settings_digest(run.job.settings, run.trusted.expectations)
+
+
+def settings_digest(settings: Settings, suite: Sequence[Mapping[str, Any]] | None) -> str:
+    """The same of settings and a suite, whether or not there is a run."""
+    return digest(
+        settings,
+        suite=suites.digest(suite) if suite is not None else None,
+        rules=[rule.id for rule in all_rules().values()],
+    )
+
+
+def approved_version(run: Run, policy_sha256: str) -> int:
+    """The version under which root approved these settings; 0 where it did not.
+
+    Without a trust policy there is nobody who approves, and every version is 1.
+    """
+    if run.trusted.policy is None:
+        return 1
+    named = run.trusted.policy.policies.get(run.job.settings.name)
+    return named.version if named and named.sha256 == policy_sha256 else 0
+
+
+def require_approved(run: Run) -> None:
+    """Refuse to gate with other settings than those that the trust policy names.
+
+    Raises:
+        TrustError: POLICY_DIGEST.
+    """
+    policy, name = run.trusted.policy, run.job.settings.name
+    if policy is None or name not in policy.policies or run.job.mode == Mode.AUDIT:
+        return
+    found = policy_digest(run)
+    if not approved_version(run, found):
+        raise TrustError(
+            f"POLICY_DIGEST: these settings have the digest {found}, the trust policy approves "
+            f"{policy.policies[name].sha256} as {name}. {CODES['POLICY_DIGEST'].remedy}"
+        )
 
 
 def sealed(run: Run, payload: bytes) -> bytes:

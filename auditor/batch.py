@@ -197,21 +197,22 @@ def as_text(column: pa.Array) -> pa.Array:
 
 
 class Shared:
-    """What several rules of one run need of the same batch, computed once.
+    """What several rules of one run need of the same batch or baseline, computed once.
 
-    Holds values of one batch at a time; another batch drops them.
+    Holds values of one owner of each type at a time; another batch drops those of the last.
     """
 
     def __init__(self) -> None:
         """Empty."""
-        self._batch: Batch | None = None
-        self._values: dict[object, Any] = {}
+        self._held: dict[type, tuple[object, dict[object, Any]]] = {}
 
-    def once(self, batch: Batch, key: object, compute: Callable[[], Value]) -> Value:
-        """The value of `key` for this very batch, computed at first use."""
-        if self._batch is not batch:
-            self._batch, self._values = batch, {}
-        if key not in self._values:
-            self._values[key] = compute()
-        value: Value = self._values[key]
+    def once(self, owner: object, key: object, compute: Callable[[], Value]) -> Value:
+        """The value of `key` for this very owner, computed at first use."""
+        held, values = self._held.get(type(owner), (None, {}))
+        if held is not owner:
+            values = {}
+            self._held[type(owner)] = (owner, values)
+        if key not in values:
+            values[key] = compute()
+        value: Value = values[key]
         return value

@@ -46,19 +46,28 @@ def trial(whole: Baseline, minimum: int, trust: Trust, trust_table: TrustTable) 
     `whole` is the baseline over all parts. A batch of fewer than `minimum` rows, or that would
     leave fewer, is too small for either side.
     """
-    fit = [piece for piece in whole.pieces if piece.part.role != CONTROL]
     control = [piece for piece in whole.pieces if piece.part.role == CONTROL]
-    if control:
-        return Trial(*_pool(control, whole), trust(fit))
-    newest = max(piece.part.age[:2] for piece in fit)
-    late = [piece for piece in fit if piece.part.age[:2] == newest]
-    early = [piece for piece in fit if piece.part.age[:2] != newest]
-    if min(_rows(early), _rows(late)) >= minimum:
-        return Trial(*_pool(late, whole), trust(early))
+    early, late = newest_apart(whole)
+    if control or min(_rows(early), _rows(late)) >= minimum:
+        return Trial(*pool(late, whole), trust(early))
     sample = whole.sample
     third = 2 * len(sample) // 3
     weights = row_weights(sample, whole.labels, whole.roles)
     return Trial(sample.slice(third), weights[third:], trust_table(sample.slice(0, third)))
+
+
+def newest_apart(whole: Baseline) -> tuple[list[Piece], list[Piece]]:
+    """The parts that are left without the controls, and those; without controls the newest batch's.
+
+    Of a baseline of one batch nothing is left.
+    """
+    pieces = whole.pieces
+    fit = [piece for piece in pieces if piece.part.role != CONTROL]
+    if len(fit) < len(pieces):
+        return fit, [piece for piece in pieces if piece.part.role == CONTROL]
+    newest = max(piece.part.age[:2] for piece in fit)
+    late = [piece for piece in fit if piece.part.age[:2] == newest]
+    return [piece for piece in fit if piece.part.age[:2] != newest], late
 
 
 def measure(
@@ -95,7 +104,7 @@ def clean(batches: int, alarms: int, rows: int, quarantined: int) -> dict[str, A
     }
 
 
-def _pool(pieces: Sequence[Piece], whole: Baseline) -> tuple[pa.Table, Floats]:
+def pool(pieces: Sequence[Piece], whole: Baseline) -> tuple[pa.Table, Floats]:
     """The samples of some parts, and the rows that each line of them stands for."""
     samples = [piece.content.sample() for piece in sorted(pieces, key=lambda p: p.part.age)]
     table = pa.concat_tables(samples).select(whole.schema.names).combine_chunks()

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.features import Category, Encoder, Matrix
+from auditor.threads import threads
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -109,13 +110,13 @@ class Dependence:
             residuals,
         )
         is_made = np.arange(len(trusted) + len(broken)) >= len(trusted)
-        with _one_thread():
+        with threads(1):
             model.classifier.fit(model._inputs(np.concatenate([trusted, broken])), is_made)
         return model
 
     def decision_function(self, matrix: Matrix) -> Floats:
         """Log odds of being made, higher = worse: float64[n]."""
-        with _one_thread():
+        with threads(1):
             scores = self.classifier.decision_function(self._inputs(matrix))
         return np.asarray(scores, dtype=np.float64)
 
@@ -186,10 +187,3 @@ def _wide(trusted: Matrix, own: Cells, rows: int, rng: np.random.Generator) -> M
     if len(np.unique(values)) == 2:  # a switch: in half of the rows one of its two values
         out[: rows // 2, 0] = rng.choice(np.array([low, high]), size=rows // 2)
     return out
-
-
-def _one_thread() -> Any:
-    """Threads of boosting wait for each other busily: on a loaded machine one is the fastest."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    return threadpool_limits(limits=1)

@@ -90,20 +90,27 @@ class Gate:
         outcomes = self.outcomes(batch)
         decision = self.decide(batch, outcomes)
         seconds = time.perf_counter() - started
-        aside = quarantined(decision, batch.rows)
-        order = fuse(outcomes, batch.rows, contributors_of(batch))
-        return Score(
-            verdict=decision.verdict,
-            poison=int(mask.sum()),
-            honest=int((~mask).sum()),
-            poison_quarantined=int((aside & mask).sum()),
-            honest_quarantined=int((aside & ~mask).sum()),
-            recall=recall_at(order, mask),
-            auc=float(auc(order, mask)) if mask.any() and not mask.all() else float("nan"),
-            rules=_by_rule(decision, mask),
-            failed=tuple(f"{o.rule}: {o.failed}" for o in outcomes if o.failed),
-            seconds=seconds,
-        )
+        return compare(batch, outcomes, decision, mask, seconds)
+
+
+def compare(
+    batch: Batch, outcomes: Sequence[Outcome], decision: Decision, mask: Mask, seconds: float
+) -> Score:
+    """What was decided beside what was planted: `mask` bool[rows]. `seconds`: what it took."""
+    aside = quarantined(decision, batch.rows)
+    order = fuse(outcomes, batch.rows, contributors_of(batch))
+    return Score(
+        verdict=decision.verdict,
+        poison=int(mask.sum()),
+        honest=int((~mask).sum()),
+        poison_quarantined=int((aside & mask).sum()),
+        honest_quarantined=int((aside & ~mask).sum()),
+        recall=recall_at(order, mask),
+        auc=float(auc(order, mask)) if mask.any() and not mask.all() else float("nan"),
+        rules=_by_rule(decision, mask),
+        failed=tuple(f"{o.rule}: {o.failed}" for o in outcomes if o.failed),
+        seconds=seconds,
+    )
 
 
 def quarantined(decision: Decision, rows: int) -> Mask:

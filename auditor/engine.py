@@ -43,6 +43,32 @@ def load(detector: type[Detector], context: Context) -> Loaded:
     return Loaded(rule, loaded[0]) if loaded else Loaded(rule, None, instead)
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A rule's outcome on a batch, the rule as it was loaded, and what both took.
+
+    `loading` and `scanning`: seconds of processor time.
+    """
+
+    loaded: Loaded
+    outcome: Outcome
+    loading: float = 0.0
+    scanning: float = 0.0
+
+
+def judge(
+    detectors: Sequence[type[Detector]],
+    batch: Batch,
+    context: Context,
+    progress: Progress | None = None,
+) -> Iterator[Judged]:
+    """What each detector says, in order, and the detector, ready for another batch."""
+    for detector in detectors:
+        if progress:
+            progress(f"{detector.rule.id} {detector.rule.title}")
+        yield _judged(detector, batch, context)
+
+
 def run(
     detectors: Sequence[type[Detector]],
     batch: Batch,
@@ -50,12 +76,16 @@ def run(
     progress: Progress | None = None,
 ) -> Iterator[Outcome]:
     """One outcome for each detector, in order."""
-    for detector in detectors:
-        if progress:
-            progress(f"{detector.rule.id} {detector.rule.title}")
-        started = time.perf_counter()
-        outcome = _empty(detector.rule.id, batch) or load(detector, context).scan(batch)
-        yield replace(outcome, seconds=time.perf_counter() - started)
+    return (judged.outcome for judged in judge(detectors, batch, context, progress))
+
+
+def _judged(detector: type[Detector], batch: Batch, context: Context) -> Judged:
+    started, began = time.perf_counter(), time.process_time()
+    empty = _empty(detector.rule.id, batch)
+    loaded = Loaded(detector.rule.id, None, empty) if empty else load(detector, context)
+    ready = time.process_time()
+    outcome = replace(loaded.scan(batch), seconds=time.perf_counter() - started)
+    return Judged(loaded, outcome, ready - began, time.process_time() - ready)
 
 
 def _scan(detector: Detector, batch: Batch) -> Outcome:

@@ -18,13 +18,12 @@ from auditor.batch import Batch, as_text
 from auditor.coded import coded
 from auditor.copies import take_rows
 from auditor.features import Encoder, Matrix, is_category, is_number
-from auditor.model import (
+from auditor.model import Finding, Scalar
+from auditor.report_records import (
     Charts,
     ContributorRecord,
     DriftRecord,
-    Finding,
     MapPoint,
-    Scalar,
     ShareRecord,
     TimeRecord,
 )

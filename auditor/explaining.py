@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from auditor.detectors import EVERY
 from auditor.errors import ConfigError
 from auditor.formats.escape import terminal
-from auditor.model import ATTACKS, Effect, Family, Report, Rule
+from auditor.model import ATTACKS, Effect, Family, Rule
 from auditor.provenance.codes import CODES, Code
+from auditor.report_records import Report
 from auditor.site import all_rules
 
 #: Codes of reading and of the detectors; those of provenance are in `auditor.provenance.codes`.
@@ -97,7 +98,7 @@ def _how_to_change(rule: Rule) -> str:
         return "To change what it does: auditor.yaml, manifest.unsigned: note|hold|reject"
     if rule.effect == Effect.HOLD and rule.family == Family.POLICY:
         return "What it does cannot be changed: an audit that broke off is never a clean one."
-    strict = rule.family == Family.INTEGRITY or rule.id == "AUD-P002"
+    strict = rule.family in (Family.INTEGRITY, Family.PROVENANCE)
     effects = "hold|reject" if strict else "note|quarantine|reject|hold"
     return f"To change what it does: auditor.yaml, policy.effects.{rule.id}: {effects}"
 

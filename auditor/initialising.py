@@ -14,7 +14,7 @@ from auditor.batch import read_columns
 from auditor.config import load
 from auditor.errors import ConfigError
 from auditor.formats.escape import terminal
-from auditor.model import RoleRecord
+from auditor.report_records import RoleRecord
 from auditor.trusting import read_trusted
 
 Progress = Callable[[str], None]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from auditor.model import Effect, Family, FileRecord, Finding, Outcome, Rule, Severity
+from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity
+from auditor.report_records import FileRecord
 from auditor.signature_list import SignatureList
 
 KNOWN_FILE: Final = Rule(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.features import Matrix
+from auditor.threads import threads
 
 Scores = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -66,7 +67,7 @@ def fit(matrix: Matrix, codes: Codes, classes: int, *, model: str, seed: int) ->
     with warnings.catch_warnings():
         # Not converged after max_iter is a slightly worse model, not a wrong one.
         warnings.filterwarnings("ignore", category=_convergence_warning())
-        with _pinned_threads():
+        with threads(2):
             classifier.fit(_cut(matrix[known]), codes[known])
     return LabelModel(classifier, classes)
 
@@ -145,13 +146,6 @@ def _convergence_warning() -> type[Warning]:
 
     warning: type[Warning] = ConvergenceWarning
     return warning
-
-
-def _pinned_threads() -> Any:
-    """Boosting with default threads is 100 times slower on a small loaded machine."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    return threadpool_limits(limits=2)
 
 
 def _cut(matrix: Matrix) -> Matrix:

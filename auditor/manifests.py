@@ -5,19 +5,26 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from auditor.batch import BatchKind
-from auditor.model import FileRecord
+from auditor.errors import BatchError
+from auditor.provenance.authority import Authority
 from auditor.provenance.comparison import ReceivedFile
-from auditor.provenance.keys import PublicKey
+from auditor.provenance.digests import contents_of
+from auditor.provenance.entries import FileEntry
+from auditor.provenance.manifest import parse
 from auditor.provenance.refused import Refused, printable
 from auditor.provenance.verification import Verification, refusal, verify
-from auditor.readers import Ingest, Source, read_plain
+from auditor.readers import Ingest, Source, StagedBatch, open_plain, read_plain
+from auditor.report_records import FileRecord
 
 SUFFIX = ".manifest.dsse.json"
 #: What the reader of manifests takes; a longer one is refused by it.
@@ -45,6 +52,15 @@ def manifest_beside(sources: Sequence[Source]) -> Path | None:
     return next((path for path in given if os.path.lexists(path)), None)
 
 
+def source_named(manifest: Path | None) -> str | None:
+    """The source that a manifest claims, not verified; None where it cannot be told."""
+    try:
+        envelope = _read(manifest)
+        return parse(envelope).source if envelope is not None else None
+    except Refused:
+        return None
+
+
 def roll_beside(manifest: Path) -> Path:
     """The contributor roll that belongs to a manifest: `<batch>.contributors.json`."""
     return manifest.with_name(f"{manifest.name.removesuffix(SUFFIX)}.contributors.json")
@@ -65,8 +81,7 @@ def verify_batch(
     ingested: Ingest,
     manifest: Path | None,
     *,
-    keys: Mapping[str, Sequence[PublicKey]],
-    threshold: int,
+    authority: Authority,
     contributors: Mapping[str, int] | None,
     now: dt.datetime,
     source: str | None = None,
@@ -75,8 +90,9 @@ def verify_batch(
 ) -> Verification:
     """Hold what was received against the manifest; without one the finding says so.
 
-    `source`: the only source that is expected here. `kind` and `roles` are those of the audit,
-    where there is one; see `auditor.provenance.verification.verify`.
+    `authority`: whose signatures count for which source. `source`: the only one that is expected.
+    `kind` and `roles` are those of the audit, where there is one; see
+    `auditor.provenance.verification.verify`.
     """
     batch = ingested.batch
     try:
@@ -86,8 +102,7 @@ def verify_batch(
         return refusal(refused)
     return verify(
         envelope,
-        keys=keys,
-        threshold=threshold,
+        authority=authority,
         files=received_files(ingested),
         schema_fields=schema_fields(batch.schema) if batch else None,
         contributors=contributors,
@@ -97,7 +112,41 @@ def verify_batch(
         source=source,
         kind=kind.value if kind else None,
         roles=roles or {},
+        columns=_Columns(batch) if batch else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The columns of a batch as texts, chunk by chunk; see `auditor.provenance.row_origin`."""
+
+    batch: StagedBatch
+
+    def missing(self, column: str) -> int:
+        return sum(int(pc.sum(_blank(text)).as_py() or 0) for text in self._texts(column))
+
+    def values(self, column: str) -> Mapping[str, int]:
+        found: Counter[str] = Counter()
+        for text in self._texts(column):
+            named = text.filter(pc.invert(_blank(text)))
+            for pair in pc.value_counts(named):
+                found[pair["values"].as_py()] += pair["counts"].as_py()
+        return found
+
+    def __contains__(self, column: object) -> bool:
+        return column in self.batch.schema.names
+
+    def _texts(self, column: str) -> Iterator[pa.Array]:
+        for chunk in self.batch.chunks([column]):
+            try:
+                yield pc.cast(chunk.data.column(0), pa.string())
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                text = f'The column "{printable(column)}" holds no texts.'
+                raise Refused("ROW_PROVENANCE", text) from error
+
+
+def _blank(text: pa.Array) -> pa.Array:
+    return pc.fill_null(pc.equal(pc.utf8_trim_whitespace(text), ""), True)
 
 
 def received_files(ingested: Ingest) -> list[ReceivedFile]:
@@ -106,6 +155,32 @@ def received_files(ingested: Ingest) -> list[ReceivedFile]:
     received = [_received(file, file.name in read) for file in ingested.files]
     # Hidden files and sidecars are not read, but a signed listing must name what is there.
     return received + [ReceivedFile(name=name) for name in ingested.skipped]
+
+
+def declared_files(ingested: Ingest) -> list[FileEntry]:
+    """Every file as it was received, with the digests of its blocks, for a manifest.
+
+    Raises:
+        BatchError: a received copy was changed.
+    """
+    assert ingested.batch is not None
+    folder = ingested.batch.path.parent / "input"
+    listed = []
+    for number, file in enumerate(ingested.files):
+        with open_plain(folder / f"{number:05d}") as copy:
+            found = contents_of(copy)
+        if found.sha256 != file.sha256:
+            raise BatchError(f"{printable(file.name)}: the received copy was changed; try again")
+        listed.append(
+            FileEntry(
+                name=file.name,
+                sha256=file.sha256,
+                size=file.size,
+                rows=file.rows,
+                blocks=found.blocks,
+            )
+        )
+    return listed
 
 
 def _received(file: FileRecord, read: bool) -> ReceivedFile:

@@ -7,13 +7,16 @@ once a run exists ends as HOLD, never as a clean batch.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from auditor.engine import run as run_detectors
+from auditor.attesting import require_approved
+from auditor.engine import Judged, judge
 from auditor.errors import (
     AuditorError,
     BatchError,
@@ -21,15 +24,8 @@ from auditor.errors import (
     LedgerError,
     UnfinishedError,
 )
-from auditor.ledger import Ledger
-from auditor.model import (
-    Effect,
-    Mode,
-    Outcome,
-    Report,
-    RoleRecord,
-    Verdict,
-)
+from auditor.ledger import Ledger, Via
+from auditor.model import Effect, Mode, Outcome, Verdict
 from auditor.policy import Policy, decide, senders_of
 from auditor.provenance.manifest import FileEntry
 from auditor.provenance.verification import Verification
@@ -38,14 +34,19 @@ from auditor.quarantine import RowSet, collect, set_digest
 from auditor.readers import Ingest, ingest, ingest_table
 from auditor.recording import report_of, write_broken, write_run
 from auditor.remembering import history_of, vouched
+from auditor.report_records import Report, RoleRecord, SelfMeasurement
 from auditor.run import Decided, Job, Result, Run, Screened
 from auditor.screening import (
     context_for,
+    in_order,
+    limits_of,
     policy_of,
     provenance_outcomes,
+    quota_outcomes,
     reader_outcomes,
     roles_of,
     verify_manifest,
+    with_self_measurement,
 )
 from auditor.site import (
     INCOMPLETE,
@@ -53,6 +54,9 @@ from auditor.site import (
     load_trusted,
     workspace,
 )
+from auditor.site_ledger import ledger_of
+from auditor.trust.policy import TrustPolicy
+from auditor.trust_files import Pinned, in_force
 from auditor.ulid import RANDOM_BYTES, new_ulid
 from auditor.workspace import Visible
 
@@ -100,16 +104,27 @@ def begin(job: Job) -> Run:
     roots = workspace(job.settings)
     now = job.clock()
     trusted = load_trusted(job.settings, roots.key(), now)
-    ledger = Ledger(roots.ledger)
+    ledger = ledger_of(job.settings)
     for recovered in roots.recover(ledger, now):
         job.say(f"an earlier run {recovered.run} was {recovered.outcome}")
+    trusted = replace(trusted, policy=_trust_policy(job, ledger, now))
     run = Run(job, trusted, roots.begin(new_ulid(now, os.urandom(RANDOM_BYTES))), ledger)
     try:
+        require_approved(run)
         run.history = history_of(run)
     except BaseException:
         run.stage.remove()  # nothing was received yet
         raise
     return run
+
+
+def _trust_policy(job: Job, ledger: Ledger, now: dt.datetime) -> TrustPolicy | None:
+    """The trust policy in force, in the ledger if it is new there; None where none is set."""
+    trust = job.settings.trust
+    if trust.policy is None or trust.sha256 is None:
+        return None
+    via: Via = "cli" if job.mode == Mode.AUDIT else "gate"
+    return in_force(Pinned(trust.policy, trust.sha256), ledger, at=now, via=via)
 
 
 def ingest_step(run: Run, kept: Ingest | None = None) -> Ingest:
@@ -119,7 +134,6 @@ def ingest_step(run: Run, kept: Ingest | None = None) -> Ingest:
     to this run's scratch folder; then nothing is read.
     """
     run.job.say("reading the batch")
-    limits = run.job.settings.limits.as_limits()
     if kept is not None:
         ingested = kept
     elif run.job.table is not None:
@@ -128,7 +142,7 @@ def ingest_step(run: Run, kept: Ingest | None = None) -> Ingest:
         ingested = ingest(
             run.job.sources,
             staging=run.stage.scratch,
-            limits=limits,
+            limits=limits_of(run),
             broken=run.job.settings.policy.broken_files,
             progress=run.job.progress,
         )
@@ -138,30 +152,44 @@ def ingest_step(run: Run, kept: Ingest | None = None) -> Ingest:
 
 
 def screen_step(run: Run, ingested: Ingest) -> Screened:
-    """Provenance, then every enabled detector. Claims only; nothing is decided."""
+    """Provenance, then every enabled detector, then the audit itself. Nothing is decided."""
+    began = time.process_time()
     run.log("batch.screening")
     roles: tuple[RoleRecord, ...] = ()
     if ingested.batch is not None:
         assigned, roles = roles_of(run, ingested.batch)
         ingested = replace(ingested, batch=ingested.batch.with_roles(assigned))
-    verification = verify_manifest(run, ingested)
+    ordered = in_order(run, verify_manifest(run, ingested))
+    verification = ordered.verification
     enabled = [d for d in run.job.chosen if run.job.settings.enabled(d.rule.id)]
     outcomes = [*reader_outcomes(ingested, run), *provenance_outcomes(run, verification)]
-    if ingested.batch is None:
-        reason = "the batch could not be read"
+    judged: list[Judged] = []
+    context = context_for(run, ingested.digest, vouched=vouched(verification))
+    named = verification.terms.rows_named
+    policy = policy_of(run, {d.rule.id for d in enabled}, rows_named=named)
+    if ingested.batch is None or ordered.waits:
+        reason = "it is not this batch's turn" if ordered.waits else "the batch could not be read"
+        # What keeps it waiting decides; that rules were required and skipped says nothing more.
+        policy = replace(policy, required=frozenset()) if ordered.waits else policy
         outcomes += [Outcome(rule=d.rule.id, skipped=reason) for d in enabled]
     else:
-        context = context_for(run, ingested.digest, vouched=vouched(verification))
-        outcomes += run_detectors(enabled, ingested.batch, context, run.job.progress)
+        judged += judge(enabled, ingested.batch, context, run.job.progress)
+        outcomes += [one.outcome for one in judged]
+        outcomes += quota_outcomes(run, ingested.batch)
     off = [d for d in run.job.chosen if d not in enabled]
     outcomes += [Outcome(rule=d.rule.id, skipped="switched off in the settings") for d in off]
-    return Screened(
+    screened = Screened(
         ingest=ingested,
         roles=roles,
         verification=verification,
+        place=ordered.place,
         outcomes=tuple(outcomes),
-        policy=policy_of(run, {d.rule.id for d in enabled}),
+        policy=policy,
     )
+    if ordered.waits:
+        said = "not measured: the rows were not judged."
+        return replace(screened, measured=SelfMeasurement(said=said))
+    return with_self_measurement(run, screened, judged, context, began)
 
 
 def decide_step(run: Run, screened: Screened) -> Decided:
@@ -200,7 +228,7 @@ def publish_step(run: Run, decided: Decided) -> Result:
             write_quarantined(batch, decided.rows, run.stage.quarantined)
     final = report_of(run, decided, outputs, quarantine_digest)
     write_run(run, decided, final, outputs, quarantine_digest, publishing=publishing)
-    visible = run.stage.make_visible(run.ledger.names)
+    visible = run.stage.make_visible(run.ledger.names, run.ledger.proof_of)
     if publishing:
         _look_back(run)
     return _result(final, decided.rows, visible)

@@ -32,7 +32,16 @@ SHARE_LIMIT: Final = Rule(
     effect=Effect.QUARANTINE,
     attacks=("injection", "label-flip"),
 )
-RULES: Final = (SHARE_LIMIT,)
+OVER_QUOTA: Final = Rule(
+    id="AUD-G003",
+    family=Family.POLICY,
+    title="A sender has more rows than its quota",
+    severity=Severity.MEDIUM,
+    effect=Effect.QUARANTINE,
+    attacks=("injection", "denial"),
+    order_free=False,  # which rows are over the quota is drawn by position
+)
+RULES: Final = (SHARE_LIMIT, OVER_QUOTA)
 #: Characters of a sender's name in a finding; a cell may hold megabytes.
 NAME: Final = 200
 
@@ -44,8 +53,8 @@ class Policy:
     `alpha`: family-wise error for a batch, split over the statistical families. `effects` override
     the rules' own. `required`: rules that must have run. Shares are fractions of 1 above which a
     contributor or source is set aside whole, or the batch is rejected; `minimum_group`: a sender
-    with fewer rows is never set aside whole. `unmet`: demands on the configuration that it does not
-    meet, known before the run; with one of them every batch is held.
+    with fewer rows is never set aside whole. `unmet`: reasons to hold that no
+    finding names: demands on the power that the baseline does not meet, canaries that were missed.
     """
 
     alpha: float = 0.01
@@ -131,7 +140,7 @@ def decide(
     ]
     for role in senders:
         decided += _whole_senders(decided, role, policy)
-    return _verdict(outcomes, decided, rules, policy, rows)
+    return _verdict(outcomes, decided, rules, policy, rows, senders)
 
 
 def _levels(rules: Mapping[str, Rule], policy: Policy, ran: set[str]) -> dict[str, float]:
@@ -152,6 +161,8 @@ def _decide(finding: Finding, rule: Rule, policy: Policy, levels: Mapping[str, f
         return Decided(finding, Effect.HOLD, "over the limit that the rule's settings state")
     if effect == Effect.NOTE:
         return Decided(finding, effect, "the policy notes this rule")
+    if finding.evidence.get("waived") is True:
+        return Decided(finding, Effect.NOTE, "waived by the people who released these rows")
     if finding.evidence.get("set_aside") is True:
         return Decided(finding, Effect.NOTE, "the file was left out, as policy.broken_files says")
     if not finding.calibrated:
@@ -171,7 +182,8 @@ def _whole_senders(decided: Sequence[Decided], senders: Senders, policy: Policy)
     limit = _limit(senders, policy)
     known = senders.codes >= 0
     bad = np.zeros(len(senders.codes), dtype=bool)
-    bad[_rows(decided)] = True
+    # To send too much is no sign that the rows are bad.
+    bad[_rows([d for d in decided if d.finding.rule != OVER_QUOTA.id])] = True
     total = np.bincount(senders.codes[known], minlength=len(senders.names))
     hit = np.bincount(senders.codes[known & bad], minlength=len(senders.names))
     over = (total >= policy.minimum_group) & (hit > limit * total) & (hit < total)
@@ -225,14 +237,11 @@ def _verdict(
     rules: Mapping[str, Rule],
     policy: Policy,
     rows: int | None,
+    senders: Sequence[Senders],
 ) -> Decision:
     quarantined = len(_rows(decided))
     rejecting = [d.finding.message for d in decided if d.effect == Effect.REJECT]
-    if rows and quarantined > policy.batch_share * rows:
-        rejecting.append(
-            f"{quarantined} of {rows} rows are suspicious, over the limit of "
-            f"{policy.batch_share:.0%} of a batch"
-        )
+    rejecting += _too_much(decided, senders, policy, rows or 0)
     holding = [d.finding.message for d in decided if d.effect == Effect.HOLD]
     holding += [*policy.unmet, *_could_not_tell(outcomes, rules, policy, rows)]
     setting_aside = _worst_first(
@@ -253,6 +262,44 @@ def _verdict(
     return Decision(
         Verdict.ACCEPT, ("no rule had a claim within its error budget",), tuple(decided)
     )
+
+
+def _too_much(
+    decided: Sequence[Decided], senders: Sequence[Senders], policy: Policy, rows: int
+) -> list[str]:
+    """Why too much of the batch is bad, if it is.
+
+    Rows of senders that are set aside whole, or over their quota, count neither way: else one of
+    them could have everybody's rows refused, every day.
+    """
+    aside = np.zeros(rows, dtype=bool)
+    aside[_rows(decided)] = True
+    apart = np.zeros(rows, dtype=bool)
+    apart[_rows([d for d in decided if d.finding.rule == OVER_QUOTA.id])] = True
+    for role in senders:
+        apart |= _of_whole_senders(role, aside, policy.minimum_group)
+    judged, bad = int((~apart).sum()), int((aside & ~apart).sum())
+    if rows and not judged:
+        return [f"no sender is left of {rows} rows: all are set aside"]
+    if bad <= policy.batch_share * judged:
+        return []
+    beside = f" beside {int(apart.sum())} of senders that are set aside" if apart.any() else ""
+    return [
+        f"{bad} of {judged} rows{beside} are suspicious, over the limit of "
+        f"{policy.batch_share:.0%} of a batch"
+    ]
+
+
+def _of_whole_senders(
+    senders: Senders, aside: npt.NDArray[np.bool_], minimum: int
+) -> npt.NDArray[np.bool_]:
+    """Rows of senders of whom every row is set aside: bool[rows]."""
+    known = senders.codes >= 0
+    total = np.bincount(senders.codes[known], minlength=len(senders.names))
+    hit = np.bincount(senders.codes[known & aside], minlength=len(senders.names))
+    whole = np.append((hit == total) & (total >= minimum), False)  # the last for code -1
+    found: npt.NDArray[np.bool_] = whole[senders.codes]
+    return found
 
 
 def _worst_first(findings: Sequence[Finding]) -> list[str]:

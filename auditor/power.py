@@ -14,7 +14,8 @@ from typing import Any, Final
 from auditor.baseline import Baseline
 from auditor.curves import Rate, Tried
 from auditor.drill import Gate
-from auditor.model import Family, PowerRecord
+from auditor.model import Family
+from auditor.report_records import PowerRecord
 from auditor.trials import Ground, Trial, attempt, spread
 
 Progress = Callable[[str], None]

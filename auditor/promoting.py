@@ -21,11 +21,11 @@ from auditor.baseline_parts import without
 from auditor.baseline_versions import add_version, changing, known_digests, reason_sha256
 from auditor.config import Settings
 from auditor.errors import BaselineError, BatchError, ConfigError
-from auditor.ledger import Ledger
 from auditor.model import Scalar
 from auditor.promotion import Accepted, accepted, due, refuse_twice
 from auditor.readers import StagedBatch, ingest, resolve
 from auditor.site import utc_now, workspace
+from auditor.site_ledger import ledger_of
 from auditor.trusting import origin_of, plan_of
 
 Progress = Callable[[str], None]
@@ -86,7 +86,7 @@ def promote(
     with changing(folder):
         old = _ours(folder, roots.key())
         cooling = settings.promotion.cooling_off_days
-        one = accepted(prefix, roots, clock(), cooling)
+        one = accepted(prefix, roots, ledger_of(settings), clock(), cooling)
         return _promoted(one, old, settings, folder, review, control, progress, clock())
 
 
@@ -112,7 +112,8 @@ def promote_due(
     with changing(folder):
         old = _ours(folder, roots.key())
         cooling = settings.promotion.cooling_off_days
-        found = list(due(roots, old, known_digests(folder), clock(), cooling))
+        known, log = known_digests(folder), ledger_of(settings)
+        found = list(due(roots, log, old, known, clock(), cooling))
         for one in found:
             if isinstance(one, BaselineError):
                 yield one
@@ -153,7 +154,7 @@ def drop(
         detail = {"what": selector, "name": _logged(selector, name, key), **review.detail}
         runs = {part.name: part.run for part in old.parts}
         kept = {part.name for part in new.parts}
-        ledger = Ledger(roots.ledger)
+        ledger = ledger_of(settings)
 
         def record() -> None:
             for part, rows in gone.items():
@@ -203,7 +204,7 @@ def _promoted(
     }
 
     def record() -> None:
-        Ledger(roots.ledger).append(
+        ledger_of(settings).append(
             "baseline.promoted",
             at=now,
             via="cli",

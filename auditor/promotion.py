@@ -14,9 +14,10 @@ from auditor.errors import BaselineError
 from auditor.formats import report_json
 from auditor.ledger import Ledger
 from auditor.ledger.log import Entry
-from auditor.model import Mode, Report, Verdict
+from auditor.model import Mode, Verdict
 from auditor.provenance.digests import subject_digest
 from auditor.provenance.manifest import FileEntry
+from auditor.report_records import Report
 from auditor.workspace import Workspace
 
 #: What may be said about a batch after its verdict that takes the trust away.
@@ -39,14 +40,15 @@ class Accepted:
     paths: tuple[str, ...]
 
 
-def accepted(prefix: str, roots: Workspace, now: dt.datetime, cooling_days: float) -> Accepted:
+def accepted(
+    prefix: str, roots: Workspace, ledger: Ledger, now: dt.datetime, cooling_days: float
+) -> Accepted:
     """The run of this id (or its start, or latest), if its rows may be trusted by now.
 
     Raises:
         BaselineError: it published nothing, is too young, or its files or report were changed.
     """
     folder = roots.find_run(prefix)
-    ledger = Ledger(roots.ledger)
     entry = verdict_of(folder.name, ledger)
     report = _report(folder, entry)
     if report.published_digest is None:
@@ -95,14 +97,18 @@ def refuse_twice(one: Accepted, baseline: Baseline) -> None:
 
 
 def due(
-    roots: Workspace, baseline: Baseline, known: set[str], now: dt.datetime, cooling_days: float
+    roots: Workspace,
+    ledger: Ledger,
+    baseline: Baseline,
+    known: set[str],
+    now: dt.datetime,
+    cooling_days: float,
 ) -> Iterator[Accepted | BaselineError]:
     """Runs that a schedule may promote, oldest first; what should be one and is not is an error.
 
     Only ACCEPT, judged by a version of this baseline (`known`), cooled off, and not dropped since:
     what a person took out does not come back by itself.
     """
-    ledger = Ledger(roots.ledger)
     there = {part.run for part in baseline.parts}
     same = {part.published for part in baseline.parts}
     for run in reversed(roots.all_runs()):
@@ -115,7 +121,7 @@ def due(
         if found[-1].event.at + dt.timedelta(days=cooling_days) > now:
             continue
         try:
-            one = accepted(run, roots, now, cooling_days)
+            one = accepted(run, roots, ledger, now, cooling_days)
         except BaselineError as error:
             yield error
             continue

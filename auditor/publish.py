@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 from auditor.errors import BatchError
 from auditor.formats import FORMATS, render
 from auditor.formats.escape import csv_row
-from auditor.model import Report
 from auditor.policy import Decided
+from auditor.provenance.digests import contents_of
 from auditor.provenance.manifest import FileEntry
 from auditor.quarantine import RowSet
 from auditor.readers import METADATA_NOTE, Ingest, StagedBatch
+from auditor.report_records import Report
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -33,6 +34,8 @@ Mask = npt.NDArray[np.bool_]
 #: Names that have a meaning of their own in a published folder.
 ATTESTATION: Final = "attestation.dsse.json"
 PROOF: Final = "proof.tlog"
+#: The file of a quarantined set.
+ROWS: Final = "rows.parquet"
 PARQUET: Final = "application/vnd.apache.parquet"
 #: `suspects.parquet`: every suspicious row, worst first, whether it was set aside or not.
 SUSPECTS: Final = pa.schema(
@@ -43,7 +46,7 @@ SUSPECTS: Final = pa.schema(
     ]
 )  # fmt: skip
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,127}")
-_FOLDER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}=[A-Za-z0-9_.+@-]{1,64}|" + _PLAIN.pattern)
+_FOLDER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}=[A-Za-z0-9_.+@-]{1,63}|" + _PLAIN.pattern)
 
 
 def write_published(ingest: Ingest, quarantined: Rows, folder: Path) -> tuple[FileEntry, ...]:
@@ -74,11 +77,13 @@ def write_published(ingest: Ingest, quarantined: Rows, folder: Path) -> tuple[Fi
         bare = METADATA_NOTE not in record.notes and folders == _hive_columns(record.name)
         if record.format == "parquet" and own.all() and bare:
             shutil.copyfile(original, target)
-            if _sha256(target) != record.sha256:
+            entry = _entry(target, folder, int(own.sum()))
+            if entry.sha256 != record.sha256:
                 raise BatchError(f"{record.name}: the received copy was changed; audit it again")
         else:
             _write_rows(batch, start, own, folders, target)
-        entries.append(_entry(target, folder, int(own.sum())))
+            entry = _entry(target, folder, int(own.sum()))
+        entries.append(entry)
     return tuple(entries)
 
 
@@ -96,7 +101,7 @@ def write_quarantined(batch: StagedBatch, rows: RowSet, folder: Path) -> None:
     )
     schema = pa.schema([*batch.schema, *extra.schema])
     at = 0
-    with pq.ParquetWriter(folder / "rows.parquet", schema, compression="zstd") as writer:
+    with pq.ParquetWriter(folder / ROWS, schema, compression="zstd") as writer:
         for part in _taken(batch, rows.rows):
             own = extra.slice(at, part.num_rows).combine_chunks()
             at += part.num_rows
@@ -124,7 +129,7 @@ def write_evidence(
     pq.write_table(suspects, folder / "suspects.parquet", compression="zstd")
     _write_csv(suspects.filter(suspects.column("quarantined")), folder / "quarantine.csv")
     write_reports(folder, report, samples=samples)
-    return {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    return {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def write_reports(folder: Path, report: Report, *, samples: bool) -> None:
@@ -187,16 +192,20 @@ def _taken(batch: StagedBatch, rows: Rows) -> Iterator[pa.RecordBatch]:
 
 
 def _entry(path: Path, folder: Path, rows: int) -> FileEntry:
+    with path.open("rb") as file:
+        found = contents_of(file)
     return FileEntry(
         name=path.relative_to(folder).as_posix(),
-        sha256=_sha256(path),
-        size=path.stat().st_size,
+        sha256=found.sha256,
+        size=found.size,
         rows=rows,
         media_type=PARQUET,
+        blocks=found.blocks,
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Lowercase hex sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

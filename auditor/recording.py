@@ -12,25 +12,21 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from auditor import suites
 from auditor.assemble import Facts, report
-from auditor.attesting import sealed, statement_of
-from auditor.config import digest
+from auditor.attesting import policy_digest, sealed, statement_of
+from auditor.custody import keep, note_seen, place_of
 from auditor.evidence import charts, user_ids
 from auditor.fusion import fuse
-from auditor.model import (
-    Charts,
-    Report,
-    Verdict,
-)
+from auditor.model import Verdict
 from auditor.policy import contributors_of
 from auditor.provenance.digests import subject_digest
 from auditor.provenance.manifest import FileEntry
 from auditor.provenance.refused import KeyRefused, Refused
-from auditor.publish import ATTESTATION, SUSPECTS, write_evidence
+from auditor.publish import ATTESTATION, ROWS, SUSPECTS, sha256_of, write_evidence
 from auditor.quarantine import RowSet, collect
 from auditor.remembering import remember
-from auditor.run import Decided, Run, Screened
+from auditor.report_records import Charts, Report
+from auditor.run import Decided, Release, Run, Screened
 from auditor.signing import unsigned_envelope
 from auditor.site import (
     all_rules,
@@ -79,6 +75,7 @@ def report_of(
         rows_quarantined=len(decided.rows),
         set_digest=quarantine_digest,
         published_digest=subject_digest(outputs) if outputs else None,
+        measured=screened.measured,
     )
 
 
@@ -86,7 +83,8 @@ def _reproduce(run: Run, screened: Screened) -> dict[str, str | int]:
     digest_of = screened.ingest.digest
     return {
         "batch_sha256": digest_of,
-        "policy_sha256": _policy_digest(run),
+        "policy_sha256": policy_digest(run),
+        "trust_policy_sha256": run.trusted.policy.sha256 if run.trusted.policy else "none",
         "baseline_sha256": run.trusted.baseline.digest if run.trusted.baseline else "none",
         "signatures_sha256": run.trusted.signatures.digest if run.trusted.signatures else "none",
         "seed": run.seed(digest_of),
@@ -102,15 +100,6 @@ def _reproduce(run: Run, screened: Screened) -> dict[str, str | int]:
     }
 
 
-def _policy_digest(run: Run) -> str:
-    suite = run.trusted.expectations
-    return digest(
-        run.job.settings,
-        suite=suites.digest(suite) if suite is not None else None,
-        rules=[rule.id for rule in all_rules().values()],
-    )
-
-
 def write_run(
     run: Run,
     decided: Decided,
@@ -123,6 +112,7 @@ def write_run(
     """Evidence, attestation, then durable, then the ledger: the verdict exists from there on."""
     batch = decided.screened.ingest.batch
     suspects = _suspects(decided) if batch is not None else None
+    signed = keep(run, decided)
     written = write_evidence(
         run.stage.evidence,
         final,
@@ -144,12 +134,43 @@ def write_run(
     refs = [hashlib.sha256(envelope).hexdigest(), written["report.json"]]
     if record is not None:
         refs.append(record)
-    detail = {"verdict": final.verdict, "mode": final.mode, "rows": final.rows_in}
+    detail = {
+        "verdict": final.verdict,
+        "mode": final.mode,
+        "rows": final.rows_in,
+        # Who vouched: what a compromised key let in is found by it.
+        "signers": " ".join(decided.screened.verification.signers),
+        **signed,
+    }
+    note_seen(run, decided)
     if publishing and quarantine_digest:
-        run.log("quarantine.created", refs=[quarantine_digest])
+        # The digest of a set binds which rows, not what they hold: so the files are named as well.
+        rows = sha256_of(run.stage.quarantined / ROWS)
+        run.log("quarantine.created", refs=[quarantine_digest, rows, written["findings.parquet"]])
+    if publishing and run.job.release is not None:
+        refs.append(run.job.release.set_sha256)
+        _log_released(run, run.job.release, attestation=refs[0])
     held = decided.decision.verdict == Verdict.HOLD
-    run.log("batch.held" if held else "verdict", refs=refs, detail=detail)
+    place = place_of(run, decided)
+    run.log("batch.held" if held else "verdict", refs=refs, detail=detail, place=place)
     run.decided = True
+
+
+def _log_released(run: Run, release: Release, *, attestation: str) -> None:
+    """Say that the set is released, if nothing was said about it since the decisions were read."""
+    if release.head is None:
+        return
+    run.ledger.append(
+        "released",
+        at=run.job.clock(),
+        via="gate",
+        subject=release.set_sha256,
+        refs=[attestation, *release.under],
+        run=run.id,
+        principal=release.people[0],
+        detail={"break_glass": release.break_glass},
+        expect=release.head,
+    )
 
 
 def write_broken(run: Run, decided: Decided, *, because: str) -> Report:

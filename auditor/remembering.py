@@ -14,7 +14,7 @@ from auditor.context import subject_of
 from auditor.detectors.reputation import Reputation
 from auditor.history import HistoryStore, Record, catch_up, write
 from auditor.model import Effect, Evidence, Finding, Outcome, Tally
-from auditor.policy import SHARE_LIMIT
+from auditor.policy import OVER_QUOTA, SHARE_LIMIT
 from auditor.provenance.verification import Verification
 from auditor.quarantine import collect
 from auditor.rowhash import Words, batch_keys, scheme
@@ -26,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 #: Contributors that are remembered of one batch: those with the most rows.
 MOST: Final = 10_000
 #: Rules whose findings say nothing about the rows themselves.
-_NO_OWN_FAULT: Final = frozenset({Reputation.rule.id, SHARE_LIMIT.id})
+_NO_OWN_FAULT: Final = frozenset({Reputation.rule.id, SHARE_LIMIT.id, OVER_QUOTA.id})
 
 
 def history_of(run: Run) -> HistoryStore:
@@ -35,8 +35,8 @@ def history_of(run: Run) -> HistoryStore:
     Raises:
         LedgerError: it cannot be used, or a run folder is not what the ledger says.
     """
-    runs = run.job.settings.outputs.runs
-    store = HistoryStore(run.ledger.path.with_name("history.db"))
+    outputs = run.job.settings.outputs
+    runs, store = outputs.runs, HistoryStore(outputs.ledger.with_name("history.db"))
     places = lambda name: (runs / name, runs / STAGING / name / "evidence")  # noqa: E731
     for name in catch_up(store, run.ledger, places):
         run.job.say(f"the history lacks run {name}: its folder is not there")

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from auditor.batch import Batch, Chunk, Roles
 from auditor.errors import ConfigError
-from auditor.model import RoleRecord
+from auditor.report_records import RoleRecord
 
 _IGNORED: Final = "ignored"
 #: Share of distinct values from which a column tells rows apart; that of an id is 1.

@@ -16,18 +16,14 @@ from auditor.config import Settings
 from auditor.context import Detector
 from auditor.detectors import in_profile
 from auditor.history import HistoryStore
-from auditor.ledger import Ledger
-from auditor.model import (
-    Mode,
-    Outcome,
-    Report,
-    RoleRecord,
-    Verdict,
-)
+from auditor.ledger import ANY, Ledger
+from auditor.model import Mode, Outcome, Verdict
 from auditor.policy import Decision, Policy
+from auditor.provenance.sequence import Place
 from auditor.provenance.verification import Verification
 from auditor.quarantine import RowSet
 from auditor.readers import Ingest, Source
+from auditor.report_records import Report, RoleRecord, SelfMeasurement
 from auditor.site import (
     Trusted,
     utc_now,
@@ -39,11 +35,32 @@ Clock = Callable[[], dt.datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Rows that people let go: a batch of its own, made from one that was audited before.
+
+    `parent_sha256` is that batch's attestation, `vouched` whether a source stood by it. `under`:
+    digests of the signed decisions, `people` and `reasons` who made them and why, the requester
+    first. `head`: the newest entry about the set that they rest on, or
+    None where the ledger has said already that it is released.
+    """
+
+    set_sha256: str
+    parent_sha256: str
+    vouched: bool
+    under: tuple[str, ...]
+    people: tuple[str, ...]
+    reasons: tuple[str, ...]
+    break_glass: bool
+    head: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What to audit and how: input, settings, mode. `manifest` overrides the path beside the data.
 
     `sources` are resolved files, or `table` is data in memory. `name` is for people. `detectors`:
-    those to run instead of the ones in the settings' profile.
+    those to run instead of the ones in the settings' profile. `release`: these rows were set aside
+    before, and people let them go.
     """
 
     settings: Settings
@@ -53,6 +70,7 @@ class Job:
     name: str = "batch"
     manifest: Path | None = None
     detectors: tuple[type[Detector], ...] | None = None
+    release: Release | None = None
     clock: Clock = utc_now
     progress: Progress | None = None
 
@@ -97,8 +115,14 @@ class Run:
         *,
         refs: Sequence[str] = (),
         detail: Mapping[str, Any] | None = None,
+        place: Place | None = None,
     ) -> None:
-        """Append an event about this run's batch to the ledger."""
+        """Append an event about this run's batch to the ledger.
+
+        With `place` it takes that place in the order of the source, if it is still free; else
+        `Conflict` is raised and nothing is appended.
+        """
+        said = dict(detail or {}) | (dict(place.detail) if place else {})
         self.ledger.append(
             event,
             at=self.job.clock(),
@@ -106,7 +130,9 @@ class Run:
             subject=self.subject,
             refs=refs,
             run=self.id,
-            detail=detail,
+            detail=said,
+            source=place.source if place else None,
+            expect=place.head if place else ANY,
         )
 
 
@@ -119,6 +145,8 @@ class Screened:
     verification: Verification
     outcomes: tuple[Outcome, ...]
     policy: Policy
+    place: Place | None = None  # in the order of the source, where the batch is the next one
+    measured: SelfMeasurement = field(default_factory=SelfMeasurement)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ from auditor.provenance.strict_json import MAX_BYTES
 from auditor.readers import RULES as READER_RULES
 from auditor.readers import read_plain
 from auditor.signature_list import SignatureList
+from auditor.trust.policy import TrustPolicy
 from auditor.workspace import Workspace
 
 INCOMPLETE: Final = Rule(
@@ -64,18 +65,24 @@ def utc_now() -> dt.datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trusted:
-    """What the site trusts, loaded before the run: baseline, suite, keys. Errors are set-up."""
+    """What the site trusts, loaded before the run. Errors are set-up.
+
+    `keys` are those of the settings, used where there is no trust policy.
+    """
 
     baseline: Baseline | None
     expectations: Sequence[Mapping[str, Any]] | None
     keys: Mapping[str, Sequence[PublicKey]]
     site_key: bytes
     signatures: SignatureList | None = None
+    policy: TrustPolicy | None = None
 
 
 def workspace(settings: Settings) -> Workspace:
     """The three roots, ledger and site key that the settings name."""
     outputs = settings.outputs
+    if settings.flows.inbox is not None:
+        _refuse_below(outputs.quarantine_to, settings.flows.inbox)
     return Workspace(
         runs=outputs.runs,
         publish_to=outputs.publish_to,
@@ -83,6 +90,15 @@ def workspace(settings: Settings) -> Workspace:
         ledger=outputs.ledger,
         site_key=outputs.site_key,
     )
+
+
+def _refuse_below(quarantine: Path, inbox: Path) -> None:
+    """Rows that were set aside must not come back as a new batch."""
+    if quarantine.resolve().is_relative_to(inbox.resolve()):
+        raise ConfigError(
+            f"outputs.quarantine_to ({quarantine}) lies in flows.inbox ({inbox}); "
+            "what is set aside there would be read again"
+        )
 
 
 def load_trusted(settings: Settings, site_key: bytes, now: dt.datetime | None = None) -> Trusted:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.features import Matrix
+from auditor.threads import threads
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -152,10 +153,8 @@ def _some(rows: int, seed: int) -> Rows:
 
 
 def _fitted(matrix: Matrix, targets: Floats, model: str, seed: int) -> Any:
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     regressor = _regressor(model, seed % 2**32)  # scikit-learn takes no larger one
-    with warnings.catch_warnings(), threadpool_limits(limits=1):
+    with warnings.catch_warnings(), threads(1):
         # Not converged is a slightly worse model, not a wrong one.
         warnings.filterwarnings("ignore", category=_convergence_warning())
         regressor.fit(_cut(matrix), np.clip(targets, -REACH, REACH))

@@ -18,12 +18,12 @@ from auditor.calibration import Plan, utc_text
 from auditor.config import Settings, detector_options
 from auditor.detectors import DETECTORS
 from auditor.errors import BaselineError, BatchError
-from auditor.ledger import Ledger
-from auditor.model import RoleRecord
 from auditor.promotion import Accepted, accepted
 from auditor.readers import Ingest, StagedBatch, ingest, resolve
+from auditor.report_records import RoleRecord
 from auditor.roles import describe, infer_roles
 from auditor.site import utc_now, workspace
+from auditor.site_ledger import ledger_of
 
 Progress = Callable[[str], None]
 
@@ -82,7 +82,7 @@ def build_from_run(
     Raises:
         BaselineError: the run published nothing.
     """
-    one = accepted(prefix, workspace(settings), utc_now(), 0.0)
+    one = accepted(prefix, workspace(settings), ledger_of(settings), utc_now(), 0.0)
     detail = {
         "from": "run",
         "run": one.run,
@@ -142,7 +142,7 @@ def _build(
         built = calibration.build(batch, plan, progress)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    Ledger(roots.ledger).append(
+    ledger_of(settings).append(
         "baseline.promoted", at=now, via="cli", subject=built.digest, detail=detail
     )
     baseline_files.write(built, output)

@@ -16,25 +16,35 @@ import numpy as np
 Scores = dict[str, np.ndarray]
 
 
-def ours(folder: Path, columns: list[str]) -> Scores:
+#: The rules of the first budget: what the peers do as well.
+FEW = {"AUD-Q001", "AUD-D001", "AUD-D002", "AUD-D003", "AUD-L001", "AUD-F001"}
+
+
+def ours(folder: Path, columns: list[str], only: set[str] | None = None) -> Scores:
     """`auditor gate` with a baseline: ingest, every rule, verdict, split, report."""
     import pyarrow.parquet as pq
 
     from auditor.config import load
+    from auditor.detectors import DETECTORS
     from auditor.model import Mode
     from auditor.pipeline import audit
     from auditor.readers import resolve
     from auditor.run import Job
 
     settings = load(folder / "auditor.yaml", {}, strict_permissions=False)
-    result = audit(
-        Job(settings=settings, mode=Mode.GATE, sources=resolve([str(folder / "batch.parquet")]))
-    )
+    chosen = tuple(d for d in DETECTORS if only is None or d.rule.id in only)
+    sources = resolve([str(folder / "batch.parquet")])
+    result = audit(Job(settings=settings, mode=Mode.GATE, sources=sources, detectors=chosen))
     suspects = pq.read_table(result.folder / "suspects.parquet")
     score = np.zeros(result.report.rows_in)
     score[suspects.column("row").to_numpy()] = suspects.column("suspicion").to_numpy()
     del columns
     return {"flips": score, "outliers": score}
+
+
+def ours_few(folder: Path, columns: list[str]) -> Scores:
+    """The same with duplicates, label consistency and outliers only."""
+    return ours(folder, columns, FEW)
 
 
 def datalab(folder: Path, columns: list[str]) -> Scores:
@@ -88,6 +98,7 @@ def by_hand(folder: Path, columns: list[str]) -> Scores:
 
 CONTENDERS: dict[str, Callable[[Path, list[str]], Scores]] = {
     "auditor gate": ours,
+    "auditor gate, what peers do": ours_few,
     "cleanlab Datalab": datalab,
     "ECOD + duplicates + GX by hand": by_hand,
 }

@@ -35,7 +35,7 @@ EXITS: Final[Mapping[str, tuple[str, str]]] = {
     "HOLD": ("HOLD", "the audit is incomplete, nothing is published"),
     "REFUSED": (
         "not verified",
-        "reserved for `auditor verify`; no command of this version returns it",
+        "`verify`: not what was audited; with `--exec` nothing was run, else its own code counts",
     ),
     "INTERRUPTED": ("interrupted", "Ctrl-C; nothing is left half-written"),
 }

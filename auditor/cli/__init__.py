@@ -7,7 +7,20 @@ from __future__ import annotations
 
 import typer
 
-from auditor.cli import audits, baselines, manifests, redteam, runs, setup, signatures
+from auditor.cli import (
+    audits,
+    baselines,
+    ledger,
+    manifests,
+    quarantine,
+    recalls,
+    redteam,
+    runs,
+    setup,
+    signatures,
+    trust,
+    verify,
+)
 from auditor.cli.common import Group
 
 app = typer.Typer(
@@ -31,6 +44,11 @@ manifests.register(app)
 signatures.register(app)
 runs.register(app)
 redteam.register(app)
+quarantine.register(app)
+recalls.register(app)
+ledger.register(app)
+trust.register(app)
+verify.register(app)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -18,7 +18,7 @@ from auditor.formats.escape import terminal
 
 if TYPE_CHECKING:
     from auditor.config import Settings
-    from auditor.model import Report
+    from auditor.report_records import Report
 
 #: Packages of the extras (by import name) -> the extra that brings them.
 _EXTRAS: Final = {
@@ -26,6 +26,7 @@ _EXTRAS: Final = {
         ("pandas", "numpy", "scipy", "sklearn", "pyod", "great_expectations", "cleanlab"), "audit"
     ),
     **dict.fromkeys(("duckdb", "pydantic", "pydantic_core", "ruamel"), "audit"),
+    "pg8000": "postgres",
     "prefect": "flows",
     "fastapi": "flows",
     "sqlalchemy": "flows",
@@ -76,7 +77,7 @@ class Group(TyperGroup):
             fail(what, Exit.INTERNAL)
 
 
-def fail(message: str, code: int) -> None:
+def fail(message: str, code: int) -> NoReturn:
     """Print one safe line (more where the message has source lines) and leave."""
     lines = [terminal(line, 1000) for line in message.splitlines()] or ["failed"]
     typer.echo("\n".join([f"auditor: {lines[0]}", *lines[1:]]), err=True)

@@ -5,18 +5,27 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.common import Exit, refuse_target
+from auditor.cli.common import Exit
+from auditor.cli.declaring import (
+    After,
+    Data,
+    LedgerFile,
+    Previous,
+    Sequence,
+    create,
+    rows_of_each,
+    take_in,
+)
+from auditor.cli.exporting import export
 
 if TYPE_CHECKING:
-    from auditor.readers import Ingest
-
-Data = Annotated[list[str], typer.Argument(help="The batch: files or one folder.")]
+    from auditor.declaring import Link
+    from auditor.provenance.authority import Authority
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +35,7 @@ def register(app: typer.Typer) -> None:
     keys.callback()(_keys)
     app.add_typer(keys, name="keys", help="Key pairs for manifests and attestations.")
     manifest = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    for command in (create, sign, verify):
+    for command in (create, sign, verify, export):
         manifest.command()(command)
     app.add_typer(manifest, name="manifest", help="Say what a batch holds, sign it, hold it to it.")
 
@@ -37,65 +46,28 @@ def _keys() -> None:
 
 def generate(
     path: Annotated[Path, typer.Argument(help="Writes PATH.key (0600) and PATH.pub.")],
+    kind: Annotated[
+        str, typer.Option("--type", help="ed25519, or ecdsa-p256 where only that is allowed.")
+    ] = "ed25519",
     passphrase_env: Annotated[
         str | None, typer.Option(help="Environment variable that holds a passphrase.")
     ] = None,
 ) -> None:
-    """Make an Ed25519 key pair. Keep the .key file where no data is parsed."""
+    """Make a key pair. Keep the .key file where no data is parsed."""
     import os
 
     from auditor.errors import ConfigError
+    from auditor.provenance.keys import KINDS
     from auditor.signing import generate as make
 
     if passphrase_env is not None and passphrase_env not in os.environ:
         raise ConfigError(f"the variable {passphrase_env} is not set")
     passphrase = os.environ[passphrase_env].encode() if passphrase_env else None
-    public = make(path, passphrase=passphrase)
+    known = next((one for one in KINDS if one == kind), None)
+    if known is None:
+        raise ConfigError(f"--type {kind}: one of {', '.join(KINDS)}")
+    public = make(path, kind=known, passphrase=passphrase)
     typer.echo(f"{path}.key  keep it secret\n{path}.pub  key id {public.keyid}")
-
-
-def create(
-    data: Data,
-    source: Annotated[str, typer.Option(help="Who sends it, such as vendor-a/reviews.")],
-    batch_id: Annotated[str, typer.Option(help="Unique within the source, such as 2026-11-22.")],
-    sequence: Annotated[int, typer.Option(help="Number of this batch within the source.")] = 1,
-    label: Annotated[str | None, typer.Option(help="The label column.")] = None,
-    contributor: Annotated[
-        str | None, typer.Option(help="The column that says who sent a row; writes the roll.")
-    ] = None,
-    previous: Annotated[
-        str | None, typer.Option(help="Subject digest of the batch before.")
-    ] = None,
-    valid_days: Annotated[int, typer.Option(help="Days until the manifest expires.", min=1)] = 7,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Default: beside DATA.")
-    ] = None,
-) -> None:
-    """Write an unsigned manifest for a batch (and the contributor roll beside it)."""
-    from auditor.errors import BatchError
-    from auditor.provenance.digests import contributor_roll
-    from auditor.signing import unsigned_envelope
-
-    path = output or _beside(Path(data[0]))
-    refuse_target(str(path), path)
-    staging = Path(tempfile.mkdtemp(prefix="auditor-manifest-"))
-    try:
-        ingested = _ingest(data, staging)
-        if ingested.batch is None or ingested.findings:
-            raise BatchError(ingested.findings[0].message if ingested.findings else "no rows")
-        counts = _counts(ingested, contributor) if contributor else None
-        payload = _payload(
-            ingested, source, batch_id, sequence, label, contributor, counts, previous, valid_days
-        )
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    path.write_bytes(unsigned_envelope(payload))
-    typer.echo(f"{path}  not signed yet: auditor manifest sign {path} --key KEY")
-    if counts is not None:
-        from auditor.manifests import roll_beside
-
-        roll_beside(path).write_bytes(contributor_roll(counts))
-        typer.echo(f"{roll_beside(path)}  {len(counts)} contributors")
 
 
 def sign(
@@ -104,13 +76,19 @@ def sign(
     passphrase_env: Annotated[
         str | None, typer.Option(help="Environment variable that holds its passphrase.")
     ] = None,
+    sequence: Sequence = None,
+    previous: Previous = None,
+    after: After = None,
+    ledger: LedgerFile = None,
 ) -> None:
-    """Sign a manifest in place. The key is read by a process that parses no data."""
+    """Add a signature to a manifest. The key is read by a process that parses no data.
+
+    A manifest that nobody signed yet can be given its number and predecessor here.
+    """
     from auditor.errors import BatchError
-    from auditor.provenance import dsse
     from auditor.provenance import manifest as manifests
     from auditor.provenance.refused import Refused
-    from auditor.signing import sign as make
+    from auditor.signing import FileSigner, add_signature
 
     try:
         envelope = manifest.read_bytes()
@@ -118,20 +96,44 @@ def sign(
         raise BatchError(f"{manifest}: cannot be read ({error.strerror})") from error
     try:
         declared = manifests.parse(envelope)
-        payload = dsse.parse(envelope).payload
     except Refused as error:
         raise BatchError(f"{manifest}: not a manifest: {error}") from error
-    signed = make(payload, key=key, passphrase_env=passphrase_env)
+    if any(given is not None for given in (sequence, previous, after, ledger)):
+        from auditor.declaring import link
+
+        following = link(
+            declared.source, sequence=sequence, previous=previous, after=after, ledger=ledger
+        )
+        envelope = _renumbered(manifest, envelope, following)
+    signed = add_signature(envelope, FileSigner(key, passphrase_env))
     new = manifest.with_name(manifest.name + ".new")
     new.write_bytes(signed)
     new.replace(manifest)
     typer.echo(f"{manifest}  signed for {declared.source}@{declared.batch_id}")
 
 
+def _renumbered(path: Path, envelope: bytes, following: Link) -> bytes:
+    from auditor.errors import BatchError
+    from auditor.provenance import dsse
+    from auditor.provenance.declare import renumbered
+    from auditor.signing import unsigned_envelope
+
+    opened = dsse.parse(envelope)
+    if opened.signatures:
+        raise BatchError(f"{path}: signed already; its number cannot change any more")
+    return unsigned_envelope(renumbered(opened.payload, following.sequence, following.previous))
+
+
 def verify(
     data: Data,
-    key: Annotated[list[Path], typer.Option("--key", help="A public key (.pub); may be repeated.")],
-    source: Annotated[str, typer.Option(help="The source that the keys may speak for.")],
+    source: Annotated[str, typer.Option(help="The source that must have signed.")],
+    key: Annotated[
+        list[Path] | None, typer.Option("--key", help="A public key (.pub); may be repeated.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="In place of keys: the trust policy, with --sha256.")
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="The pinned digest of the policy.")] = None,
     manifest: Annotated[
         Path | None, typer.Option(help="Default: NAME.manifest.dsse.json beside DATA.")
     ] = None,
@@ -141,27 +143,23 @@ def verify(
     ] = None,
 ) -> None:
     """Hold a batch against its signed manifest. Exit 0 if it is what was declared, else 11."""
-    from auditor.errors import ConfigError
     from auditor.formats.escape import terminal
     from auditor.manifests import manifest_beside, verify_batch
-    from auditor.provenance.keys import public_key
     from auditor.readers import resolve
 
-    missing = next((path for path in key if not path.is_file()), None)
-    if missing is not None:
-        raise ConfigError(f"{missing}: no such key file")
+    now = dt.datetime.now(dt.UTC)
+    authority = _authority(source, key, threshold, policy, sha256, now)
     path = manifest or manifest_beside(resolve(data))
     staging = Path(tempfile.mkdtemp(prefix="auditor-manifest-"))
     try:
-        ingested = _ingest(data, staging)
-        counts = _counts(ingested, contributor) if contributor and ingested.batch else None
+        ingested = take_in(data, staging)
+        counts = rows_of_each(ingested, contributor) if contributor and ingested.batch else None
         verification = verify_batch(
             ingested,
             path,
-            keys={source: tuple(public_key(file.read_bytes()) for file in key)},
-            threshold=threshold,
+            authority=authority,
             contributors=counts,
-            now=dt.datetime.now(dt.UTC),
+            now=now,
             source=source,
             roles={"contributor": contributor} if contributor else None,
         )
@@ -176,61 +174,26 @@ def verify(
     typer.echo(f"verified: {len(ingested.files)} file(s), {verification.summary['rows']} rows")
 
 
-def _ingest(data: list[str], staging: Path) -> Ingest:
-    from auditor.readers import ingest, resolve
-
-    return ingest(resolve(data), staging=staging)
-
-
-def _counts(ingested: Ingest, column: str) -> Counter[str]:
-    from auditor.batch import texts
-    from auditor.errors import ConfigError
-
-    batch = ingested.batch
-    if batch is None or column not in batch.schema.names:
-        raise ConfigError(f"--contributor {column}: no such column")
-    return Counter(value or "" for value in texts(batch, column))
-
-
-def _payload(
-    ingested: Ingest,
+def _authority(
     source: str,
-    batch_id: str,
-    sequence: int,
-    label: str | None,
-    contributor: str | None,
-    counts: Counter[str] | None,
-    previous: str | None,
-    valid_days: int,
-) -> bytes:
-    from auditor.manifests import partitions, schema_fields
-    from auditor.provenance.declare import create as declare
-    from auditor.provenance.manifest import FileEntry
-
-    assert ingested.batch is not None
-    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    return declare(
-        [FileEntry(name=f.name, sha256=f.sha256, size=f.size, rows=f.rows) for f in ingested.files],
-        source=source,
-        batch_id=batch_id,
-        sequence=sequence,
-        schema_fields=schema_fields(ingested.batch.schema),
-        created_on=now,
-        expires_on=now + dt.timedelta(days=valid_days),
-        label=label,
-        contributors=counts,
-        previous=previous,
-        partitioning=partitions(ingested),
-        row_provenance={"contributorId": contributor} if contributor else None,
-    )
-
-
-def _beside(data: Path) -> Path:
+    keys: list[Path] | None,
+    threshold: int,
+    policy: Path | None,
+    sha256: str | None,
+    now: dt.datetime,
+) -> Authority:
     from auditor.errors import ConfigError
-    from auditor.manifests import SUFFIX
+    from auditor.provenance.authority import ConfiguredKeys
+    from auditor.provenance.keys import public_key
+    from auditor.trust.authority import PolicyAuthority
+    from auditor.trust_files import Pinned
 
-    # `.` and `..` have a name only once they are written out.
-    data = data if data.name not in ("", "..") else data.resolve()
-    if not data.name:
-        raise ConfigError(f"{data}: nothing lies beside it; say where with --output")
-    return data.with_name(f"{data.name}{SUFFIX}")
+    if (policy is None) != (sha256 is None) or (policy is None) == (not keys):
+        raise ConfigError("give --key, or --policy with --sha256")
+    if policy is not None and sha256 is not None:
+        return PolicyAuthority(Pinned(policy, sha256).load(now), now)
+    missing = next((path for path in keys or () if not path.is_file()), None)
+    if missing is not None:
+        raise ConfigError(f"{missing}: no such key file")
+    known = tuple(public_key(file.read_bytes()) for file in keys or ())
+    return ConfiguredKeys({source: known}, threshold)

@@ -1,9 +1,7 @@
-"""`auditor report`, `explain`, `history`, `quarantine list|show|export`."""
+"""`auditor report`, `explain`, `history`."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +12,7 @@ from auditor.cli.common import load_settings, refuse_target
 
 if TYPE_CHECKING:
     from auditor.config import Settings
-    from auditor.model import Report
+    from auditor.report_records import Report
 
 RunId = Annotated[str, typer.Argument(help="A run id, the start of one, or latest.")]
 
@@ -24,11 +22,6 @@ def register(app: typer.Typer) -> None:
     app.command()(report)
     app.command()(explain)
     app.command()(history)
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    group.command("list")(list_sets)
-    group.command("show")(show_set)
-    group.command("export")(export_set)
-    app.add_typer(group, name="quarantine", help="Rows that were set aside: list, show, export.")
 
 
 def report(
@@ -75,9 +68,9 @@ def history(
 ) -> None:
     """List what the ledger knows, newest first: runs, verdicts, baselines."""
     from auditor.formats.escape import terminal
-    from auditor.ledger import Ledger
+    from auditor.site_ledger import ledger_of
 
-    entries = list(Ledger(_settings(config).outputs.ledger).entries())
+    entries = list(ledger_of(_settings(config)).entries())
     if not entries:
         typer.echo("nothing yet")
     for entry in reversed(entries[-count:]):
@@ -86,74 +79,6 @@ def history(
         subject = (event.subject or "-")[:12]
         line = f"{event.at:%Y-%m-%d %H:%M:%S}  {event.name:18} {event.run or '-':26} {subject:12} "
         typer.echo(terminal(line + detail, 300).rstrip())
-
-
-def list_sets(config: Config = None) -> None:
-    """List the sets of rows that were set aside."""
-    settings = _settings(config)
-    found = _quarantined(settings)
-    if not found:
-        typer.echo("nothing is set aside")
-    for run, shown in found:
-        folder = settings.outputs.quarantine_to / str(shown.set_digest)
-        there = "" if folder.is_dir() else "  (rows are gone)"
-        typer.echo(f"{run}  {shown.rows_quarantined:8} rows  {shown.set_digest}{there}")
-
-
-def show_set(
-    run: RunId = "latest",
-    count: Annotated[int, typer.Option("-n", min=1, help="Rows to print.")] = 20,
-    config: Config = None,
-) -> None:
-    """Print the worst rows of a set, with the reason; `export` has all of them."""
-    import pyarrow.parquet as pq
-
-    from auditor.formats.escape import terminal
-
-    table = pq.read_table(_rows_file(_settings(config), run))
-    table = table.sort_by([("_auditor_suspicion", "descending")])
-    for row in table.slice(0, count).to_pylist():
-        place = f"{row.pop('_auditor_file')}:{row.pop('_auditor_row')}"
-        rules, reason = row.pop("_auditor_rules"), row.pop("_auditor_reason")
-        suspicion = row.pop("_auditor_suspicion")
-        typer.echo(f"{terminal(place)}  {suspicion:.3f}  {rules}  {terminal(reason)}")
-        values = "  ".join(f"{name}={value}" for name, value in row.items())
-        typer.echo(f"    {terminal(values, 300)}")
-    if table.num_rows > count:
-        typer.echo(f"{table.num_rows - count} more; `auditor quarantine export {run} -o FILE`")
-
-
-def export_set(
-    run: RunId,
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet or .csv file.")],
-    config: Config = None,
-) -> None:
-    """Copy the rows that were set aside, as they came, with file, row, rules and reason."""
-    import pyarrow.parquet as pq
-
-    from auditor.errors import ConfigError
-    from auditor.formats.escape import csv_row
-
-    source = _rows_file(_settings(config), run)
-    if output.suffix not in (".parquet", ".csv"):
-        raise ConfigError(f"{output}: name a .parquet or .csv file")
-    refuse_target(f"-o {output}", output)
-    if output.suffix == ".parquet":
-        with source.open("rb") as file, open(output, "wb", opener=_private) as copy:
-            shutil.copyfileobj(file, copy)
-    else:
-        table = pq.read_table(source)
-        with open(output, "w", encoding="utf-8", newline="", opener=_private) as file:
-            file.write(csv_row(table.column_names))
-            for row in table.to_pylist():
-                cells = ["" if value is None else str(value) for value in row.values()]
-                file.write(csv_row(cells, limit=None))
-    typer.echo(str(output))
-
-
-def _private(path: str, flags: int) -> int:
-    """For the owner only: these are rows that nobody has released."""
-    return os.open(path, flags, 0o600)
 
 
 def _settings(config: Path | None) -> Settings:
@@ -170,22 +95,3 @@ def _report(folder: Path) -> Report:
     from auditor.formats import report_json
 
     return report_json.loads((folder / "report.json").read_bytes())
-
-
-def _quarantined(settings: Settings) -> list[tuple[str, Report]]:
-    from auditor.site import workspace
-
-    roots = workspace(settings)
-    shown = [(run, _report(roots.runs / run)) for run in roots.all_runs()]
-    return [(run, one) for run, one in shown if one.set_digest and one.mode == "gate"]
-
-
-def _rows_file(settings: Settings, run: str) -> Path:
-    from auditor.errors import ConfigError
-
-    folder = _folder(settings, run)
-    digest = _report(folder).set_digest
-    path = settings.outputs.quarantine_to / str(digest) / "rows.parquet"
-    if digest is None or not path.is_file():
-        raise ConfigError(f"{folder.name}: this run set no rows aside (only `gate` keeps them)")
-    return path

@@ -16,6 +16,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from auditor.provenance.digests import is_sha256
 from auditor.provenance.manifest import SOURCE
 
 #: Keys of the validation context: the folder that relative paths start from, and whether files
@@ -33,6 +34,8 @@ _SIZE: Final = re.compile(r"([0-9]{1,15})(\.[0-9]{1,3})? ?([A-Za-z]*)")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _FUNCTION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LOG_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+_POSTGRES: Final = re.compile(r"postgresql://[\w.-]+@[\w.-]+(:[0-9]{1,5})?/[\w-]+", re.ASCII)
 _ROLE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -109,6 +112,12 @@ def _function(text: str) -> str:
     return text
 
 
+def _digest(text: str) -> str:
+    if not is_sha256(text):
+        raise ValueError("must be a sha256: 64 lowercase hex digits")
+    return text
+
+
 def _source(text: str) -> str:
     if not SOURCE.fullmatch(text):
         raise ValueError('must be a source as manifests name it, such as "vendor-a/reviews"')
@@ -124,6 +133,21 @@ def _variable(text: str) -> str:
 def _role(text: str) -> str:
     if not _ROLE.fullmatch(text):
         raise ValueError("a role is written in small letters, digits and _")
+    return text
+
+
+def _log_name(text: str) -> str:
+    if not _LOG_NAME.fullmatch(text):
+        raise ValueError('must be a log\'s name such as "gate.example/ledger": no space, no "+"')
+    return text
+
+
+def _postgres(text: str) -> str:
+    if not _POSTGRES.fullmatch(text):
+        raise ValueError(
+            'must be "postgresql://user@host:port/database"; a password goes in the variable that '
+            "password_env names"
+        )
     return text
 
 
@@ -147,6 +171,10 @@ OutPath = Annotated[Path, PlainValidator(_placed), _POSIX, _PATH]
 #: A path that something is read from: it has to be there.
 InPath = Annotated[Path, PlainValidator(_placed), AfterValidator(_there), _POSIX, _PATH]
 Function = Annotated[str, AfterValidator(_function)]
+Digest = Annotated[str, AfterValidator(_digest)]
 Source = Annotated[str, AfterValidator(_source)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Role = Annotated[str, AfterValidator(_role)]
+#: The origin of a log of ours.
+LogName = Annotated[str, AfterValidator(_log_name)]
+PostgresUrl = Annotated[str, AfterValidator(_postgres)]

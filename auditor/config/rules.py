@@ -64,7 +64,7 @@ def complaints(settings: Settings, detectors: Detectors) -> list[Complaint]:
     """What is wrong with the settings that name rules."""
     families = rule_families(detectors)
     found = [*_unknown_rules(settings, detectors, families), *_effects(settings, families)]
-    found += _roles(settings)
+    found += [*_roles(settings), *_trust(settings)]
     for detector in detectors:
         options = _options(settings, detector)
         if isinstance(options, list):
@@ -112,7 +112,20 @@ def _effects(settings: Settings, families: Mapping[str, Family]) -> Iterator[Com
 def _inexcusable(rule: str, family: Family) -> bool:
     from auditor.agreed_columns import OTHER_COLUMNS
 
-    return rule == "AUD-P002" or (family == Family.INTEGRITY and rule != OTHER_COLUMNS.id)
+    # What becomes of AUD-P001 is set by manifest.unsigned; AUD-P005 is a limit of the site's own.
+    provenance = rule in ("AUD-P002", "AUD-P003", "AUD-P004")
+    return provenance or (family == Family.INTEGRITY and rule != OTHER_COLUMNS.id)
+
+
+def _trust(settings: Settings) -> Iterator[Complaint]:
+    trust = settings.trust
+    if (trust.policy is None) != (trust.sha256 is None):
+        missing = "sha256" if trust.sha256 is None else "policy"
+        text = f"needs trust.{missing} too: the file, and the digest that its owners announced"
+        yield Complaint(("trust",), text, at_name=True)
+    if trust.policy is not None and settings.manifest.keys:
+        text = "the trust policy says whose keys count; take these out, or trust.policy"
+        yield Complaint(("manifest", "keys"), text, at_name=True)
 
 
 def _roles(settings: Settings) -> Iterator[Complaint]:

@@ -13,10 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from auditor.config.fields import (
     Columns,
     Count,
+    Digest,
     Function,
     InPath,
     Keys,
+    LogName,
     OutPath,
+    PostgresUrl,
     Role,
     Share,
     Size,
@@ -51,7 +54,8 @@ class ManifestSettings(Section):
     """Who may vouch for a batch."""
 
     keys: dict[str, Keys] = Field(default_factory=dict)
-    """Source -> public keys that may sign its manifests: paths of .pub files, or hex."""
+    """Source -> public keys that may sign its manifests: paths of .pub files, or hex. Not beside a
+    trust policy, which names them itself."""
     threshold: Count = 1
     """How many of a source's keys must have signed."""
     source: Source | None = None
@@ -59,9 +63,27 @@ class ManifestSettings(Section):
     signed it. None: any source that `keys` names."""
     unsigned: Literal["note", "hold", "reject"] = "hold"
     """What becomes of a batch without a usable signed manifest. note: published without the level
-    AUDITOR_PROVENANCE_VERIFIED. `audit` notes it in any case."""
+    AUDITOR_PROVENANCE_VERIFIED. `audit` notes it in any case. Of this and the trust policy's own
+    `unsigned` the stricter holds."""
+    sequence: Literal["strict", "monotonic"] = "strict"
+    """How the numbers of a source's batches rise, where no trust policy says it. strict: by one,
+    and each manifest names the one before. monotonic: they rise."""
+    mutable: bool = False
+    """Whether addresses that a batch was collected from may give other bytes than before, where no
+    trust policy says it."""
     path: OutPath | None = None
     """The manifest, where it is not beside the batch as <batch>.manifest.dsse.json."""
+
+
+class TrustSettings(Section):
+    """The signed trust policy: whose keys count for what. It takes the place of `manifest.keys`."""
+
+    policy: InPath | None = None
+    """The newest version, made by `auditor trust`, with the older ones beside it. One that is not
+    signed as its predecessor demands, or has expired, ends the command."""
+    sha256: Digest | None = None
+    """The digest of version 1, or of any later version, as its owners announced it. From there
+    every version is walked to; nothing is trusted because it was seen first."""
 
 
 class SignatureSettings(Section):
@@ -100,9 +122,16 @@ class PolicyLimits(Section):
     source_share: Share = _POLICY.source_share
     """A source with a larger share of suspicious rows is set aside whole."""
     batch_share: Share = _POLICY.batch_share
-    """A batch with a larger share of rows to set aside is REJECTed."""
+    """A batch with a larger share of rows to set aside is REJECTed. Senders that are set aside
+    whole do not count: what the others sent is judged by itself."""
     minimum_group: Count = _POLICY.minimum_group
     """A contributor or source with fewer rows is never set aside whole."""
+    contributor_rows: Share = 1.0
+    """The largest share of the rows that stay which one contributor may have; more is set aside."""
+    contributor_label_rows: Share = 1.0
+    """The same of the rows with one label."""
+    source_rows: Share = 1.0
+    """The largest share of the rows that stay which one source (role `source`) may have."""
 
 
 class PolicySettings(Section):
@@ -177,6 +206,22 @@ class OutputSettings(Section):
     """Whether reports show values of suspicious rows."""
 
 
+class LedgerSettings(Section):
+    """Where the log of decisions is, and as whom it signs its checkpoints."""
+
+    url: PostgresUrl | None = None
+    """A PostgreSQL database in place of the file `outputs.ledger`, for gates on several hosts:
+    "postgresql://user@host:port/database", no password in it. Needs the extra `postgres`."""
+    password_env: Variable | None = None
+    """The environment variable that holds the database user's password; never the password."""
+    origin: LogName = "auditor.local/ledger"
+    """The log's name, in every checkpoint. Give each log one of its own; it cannot be changed once
+    a checkpoint was signed."""
+    key: OutPath | None = None
+    """The log's private key (PEM, mode 0600), made at first use. None: `outputs.ledger` with
+    ".key" behind it."""
+
+
 class SigningSettings(Section):
     """What the attestation is signed with."""
 
@@ -225,6 +270,8 @@ class Settings(Section):
     """A suite of expectations (JSON), made by `auditor init`."""
     manifest: ManifestSettings = Field(default_factory=ManifestSettings)
     """Who may vouch for a batch."""
+    trust: TrustSettings = Field(default_factory=TrustSettings)
+    """The signed trust policy: whose keys count for what."""
     signatures: SignatureSettings = Field(default_factory=SignatureSettings)
     """What is known to be bad, and who may say so."""
     detectors: dict[str, DetectorSettings] = Field(default_factory=dict)
@@ -232,6 +279,10 @@ class Settings(Section):
     profile: Literal["standard", "deep"] = "standard"
     """Which rules run. deep: also those that fit many models, for groups of rows and for classes
     (minutes). They get a share of the error budget of their own."""
+    self_measurement: Literal["on", "off"] = "on"
+    """on: with a baseline each audit plants rows in copies of the batch that are never written, and
+    reports how many its rules saw. HOLD where rows that cannot be overlooked were missed twice.
+    Takes up to a fifth of the rules' processor time on top."""
     policy: PolicySettings = Field(default_factory=PolicySettings)
     """How findings become a verdict."""
     gate: GateSettings = Field(default_factory=GateSettings)
@@ -240,6 +291,8 @@ class Settings(Section):
     """Upper bounds for one batch."""
     outputs: OutputSettings = Field(default_factory=OutputSettings)
     """Where results go."""
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
+    """Where the log of decisions is, and as whom it signs."""
     signing: SigningSettings = Field(default_factory=SigningSettings)
     """What the attestation is signed with."""
     flows: FlowSettings = Field(default_factory=FlowSettings)

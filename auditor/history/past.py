@@ -15,26 +15,31 @@ from auditor.rowhash import Words
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Everything before the run of the batch with this digest, that batch itself left out."""
+    """Everything before the run of the batch with this digest, that batch itself left out.
+
+    `beside`: another batch that is left out as well: a release that is published once more must not
+    be its own past.
+    """
 
     store: HistoryStore
     batch: str
+    beside: str | None = None
 
     @property
     def again(self) -> bool:
         """Whether this very batch was published before."""
-        return self._own() is not None
+        return bool(self._own(self.batch))
 
     def earlier(self, scheme: str) -> Earlier:
         """See `context.History`."""
-        own = self._own()
+        own = self._left_out()
         if not self.store.path.exists():
             return Earlier(rows=0, keys=_Keys(self.store, scheme, own))
         with self.store.opened() as db:
             (rows,) = db.execute(
                 "SELECT coalesce(sum(rows), 0) FROM batch WHERE scheme = ? AND seq = first "
-                "AND digest <> ?",
-                (scheme, self.batch),
+                "AND digest NOT IN (?, ?)",
+                (scheme, *self._digests()),
             ).fetchone()
         return Earlier(rows=int(rows), keys=_Keys(self.store, scheme, own))
 
@@ -42,11 +47,12 @@ class Past:
         """See `context.History`."""
         if not self.store.path.exists():
             return np.zeros((0, 2))
+        own = self._left_out()
         with self.store.opened() as db:
             found = db.execute(
-                "SELECT events, exposure FROM tally WHERE rule = ? AND name = ? AND seq <> ? "
-                "ORDER BY seq",
-                (rule, name, -1 if (own := self._own()) is None else own),
+                "SELECT events, exposure FROM tally WHERE rule = ? AND name = ? "
+                "AND seq NOT IN (?, ?) ORDER BY seq",
+                (rule, name, *(*own, -1, -1)[:2]),
             ).fetchall()
         return np.array(found, dtype=np.float64).reshape(-1, 2)
 
@@ -56,11 +62,12 @@ class Past:
             return {}
         query = (
             "SELECT s.subject, s.rows, s.suspicious, s.quarantined, s.certain, b.vouched "
-            "FROM sent s JOIN batch b USING(seq) WHERE b.digest <> ? ORDER BY s.seq"
+            "FROM sent s JOIN batch b USING(seq) WHERE b.digest NOT IN (?, ?) "
+            "ORDER BY s.seq"
         )
         found: dict[str, list[Sent]] = {}
         with self.store.opened() as db:
-            for subject, *counts, vouched in db.execute(query, (self.batch,)):
+            for subject, *counts, vouched in db.execute(query, self._digests()):
                 rows, suspicious, quarantined, certain = counts
                 found.setdefault(subject, []).append(
                     Sent(
@@ -86,21 +93,27 @@ class Past:
                 )
         return dict(found)
 
-    def _own(self) -> int | None:
-        """The number that this batch's keys have, where it was published before."""
+    def _digests(self) -> tuple[str, str]:
+        return self.batch, self.beside or self.batch
+
+    def _left_out(self) -> tuple[int, ...]:
+        return tuple(sorted({own for digest in self._digests() for own in self._own(digest)}))
+
+    def _own(self, digest: str) -> tuple[int, ...]:
+        """The number that a batch's keys have; none where it was not published before."""
         if not self.store.path.exists():
-            return None
+            return ()
         with self.store.opened() as db:
             query = "SELECT min(first) FROM batch WHERE digest = ?"
-            (own,) = db.execute(query, (self.batch,)).fetchone()
-        return None if own is None else int(own)
+            (own,) = db.execute(query, (digest,)).fetchone()
+        return () if own is None else (int(own),)
 
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
     store: HistoryStore
     scheme: str
-    own: int | None
+    own: tuple[int, ...]
 
     def hold(self, keys: Words, *, features_only: bool = False) -> npt.NDArray[np.bool_]:
         """See `context.Keys`. One segment at a time."""
@@ -114,5 +127,8 @@ class _Keys:
         query = "SELECT keys, batch FROM segment WHERE scheme = ? AND kind = ?"
         with self.store.opened() as db:
             for cells in db.execute(query, (self.scheme, kind)):
-                held[order] |= stored(*cells).without(self.own).hold(asked)
+                segment = stored(*cells)
+                for own in self.own:
+                    segment = segment.without(own)
+                held[order] |= segment.hold(asked)
         return held

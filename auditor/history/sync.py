@@ -69,6 +69,6 @@ def _refuse_other_ledger(store: HistoryStore, ledger: Ledger) -> None:
     same = next(iter(ledger.entries(following - 1, following)), None)
     if same is None or same.leaf != leaf:
         raise LedgerError(
-            f"{store.path}: this history was built from another ledger than {ledger.path}; put "
+            f"{store.path}: this history was built from another ledger than {ledger.where}; put "
             "that ledger back, or delete the history: the next run builds it again"
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from auditor.plain_file import open_plain, read_plain
 from auditor.readers.intake import ingest
 from auditor.readers.limits import METADATA_NOTE, Limits
 from auditor.readers.memory import ingest_table, to_arrow
-from auditor.readers.plain_file import open_plain, read_plain
 from auditor.readers.record import Ingest
 from auditor.readers.rules import RULES
 from auditor.readers.sources import Source, resolve

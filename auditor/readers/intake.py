@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from auditor.batch import BatchKind
-from auditor.model import FileRecord, Finding
+from auditor.model import Finding
 from auditor.readers.launch import Answer, Killed, Staged, TooLong, parse_apart
 from auditor.readers.limits import Limits
 from auditor.readers.receive import Received, changed_listing, receive, sums_digest
@@ -17,6 +17,7 @@ from auditor.readers.record import BATCH_FILE, Ingest, fresh
 from auditor.readers.rules import changed, unusable
 from auditor.readers.sources import Source
 from auditor.readers.staged import StagedBatch, block_digests, stored_schema
+from auditor.report_records import FileRecord
 
 #: Restarts without the file that killed the child; each one may have cost a whole time limit.
 _RESTARTS: Final = 8

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from auditor.batch import BatchKind
 from auditor.errors import BatchError
-from auditor.model import FileRecord
 from auditor.readers.columnar import as_schema, plain_schema, refuse_bad_values
 from auditor.readers.limits import Limits, Refused, plain
 from auditor.readers.receive import Received, sums_digest
@@ -19,6 +18,7 @@ from auditor.readers.record import BATCH_FILE, Ingest, fresh
 from auditor.readers.rules import unusable
 from auditor.readers.staged import StagedBatch, block_digests, stored_schema
 from auditor.readers.write import Normalised
+from auditor.report_records import FileRecord
 
 
 def to_arrow(frame: Any) -> pa.Table:

@@ -11,8 +11,9 @@ from typing import Any, Final
 import pyarrow as pa
 
 from auditor.batch import BatchKind, Roles
-from auditor.model import FileRecord, Finding, Severity
+from auditor.model import Finding, Severity
 from auditor.readers.staged import StagedBatch
+from auditor.report_records import FileRecord
 
 #: The normalised rows, in a staging area.
 BATCH_FILE: Final = "batch.parquet"

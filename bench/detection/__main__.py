@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from auditor.redteam.variants import VARIANTS
+from bench.detection.accused_table import print_accused
 from bench.detection.harm import MODELS
 from bench.detection.harm_table import print_harm
 from bench.detection.paired import print_paired
 from bench.detection.peers import NEED_TRUSTED, PEERS
-from bench.detection.tables import print_tables
+from bench.detection.short import SHORT, fallen
+from bench.detection.tables import print_clean, print_tables
 from bench.detection.trials import CONDITIONS, TEN, Work, run, tables
 
 
@@ -36,6 +38,7 @@ def main() -> None:
             peers=_peers(given),
             baseline=not given.no_baseline,
             harm=given.harm,
+            clean=given.clean,
         )
         for name, _ in tables(given.folder)
         if not given.sets or name in given.sets
@@ -52,8 +55,12 @@ def main() -> None:
                 given.out.write_text("".join(json.dumps(r) + "\n" for r in records))
     print(file=sys.stderr)
     print_tables(records)
+    print_clean(records)
+    print_accused(records)
     print_harm(records)
     print_paired(records)
+    if given.short and (lines := fallen(records)):
+        sys.exit("\n".join(("", "lines that do not hold:", *lines)))
 
 
 def _alone(work: Work) -> list[dict[str, Any]]:
@@ -93,9 +100,17 @@ def _arguments() -> argparse.Namespace:
         choices=list(MODELS),
         help="train a model on clean, all and published rows (boosting, if no other is named)",
     )
+    parser.add_argument("--clean", type=int, default=1, help="clean batches for each baseline")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help="two bundled sets, three attacks, one seed; exit status 1 where a line does not hold",
+    )
     parser.add_argument("--out", type=Path, help="write the records as JSON Lines")
     given = parser.parse_args()
+    if given.short:
+        vars(given).update(SHORT)
     if given.no_baseline and (unfair := sorted(NEED_TRUSTED & set(given.peers))):
         parser.error(f"{', '.join(unfair)}: needs the trusted rows that --no-baseline leaves out")
     return given

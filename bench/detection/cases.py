@@ -27,17 +27,23 @@ BATCH_ROWS: Final = 2_500
 #: Regions of the feature space that contributors who differ prefer, and how strongly.
 REGIONS: Final = 8
 PREFERENCE: Final = 0.7
+#: The share of the rows at most that drifted batches take: the more, the less they drift.
+DRIFTED: Final = 0.6
 START: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A trusted table and a clean batch of the same columns, disjoint rows of one data set."""
+    """A trusted table and a clean batch of the same columns, disjoint rows of one data set.
+
+    `further`: clean batches as large as `batch`, disjoint from it and from each other.
+    """
 
     name: str
     trusted: pa.Table
     batch: pa.Table
     roles: Roles
+    further: tuple[pa.Table, ...] = ()
 
     def as_batch(self, table: pa.Table) -> TableBatch:
         """A table of this case as a batch."""
@@ -74,12 +80,14 @@ def cut(
     zipf: bool = False,
     trusted_rows: int = TRUSTED_ROWS,
     batch_rows: int = BATCH_ROWS,
+    batches: int = 1,
 ) -> Case:
     """A seeded cut: at most a third of the rows trusted, the rest the batch, both bounded.
 
     `drift`: rows in the upper half of one random direction are twice as likely in the batch.
     `honest`: contributors draw rows alike, or each prefers regions of the feature space.
     `zipf`: contributors send very different numbers of rows.
+    `batches`: how many to cut where the rows suffice; the first is the same whatever it is.
     """
     rng = np.random.default_rng([seed, len(table)])
     features = tuple(c for c in table.column_names if c != "label")
@@ -87,23 +95,19 @@ def cut(
     order = rng.permutation(table.num_rows)
     count = min(trusted_rows, table.num_rows // 3)
     trusted, rest = order[:count], order[count:]
-    wanted = min(batch_rows, len(rest))
-    if drift:
-        weight = np.where(side[rest] > np.median(side), 2.0, 1.0)
-        wanted = min(wanted, int(0.6 * len(rest)))
-        rest = rng.choice(rest, wanted, replace=False, p=weight / weight.sum())
-    else:
-        rest = rest[:wanted]
+    weight = np.where(side > np.median(side), 2.0, 1.0) if drift else None
+    chosen = _draw(rest, batch_rows, weight, rng)
     region = _regions(side)
     share = _shares(rng, zipf)
     taste = rng.dirichlet(np.full(CONTRIBUTORS, 0.3), size=REGIONS)
+    pieces = [trusted, *_disjoint(rest, chosen, batches, weight, rng.spawn(1)[0])]
     parts = [
         _dress(
             table.take(pa.array(rows)),
             _senders(rng, region[rows], share, taste if honest == "different" else None),
-            first,
+            count + (number - 1) * len(chosen) if number else 0,
         )
-        for rows, first in ((trusted, 0), (rest, count))
+        for number, rows in enumerate(pieces)
     ]
     roles = Roles(
         {
@@ -114,7 +118,34 @@ def cut(
             "feature": features,
         }
     )
-    return Case(name=name, trusted=parts[0], batch=parts[1], roles=roles)
+    return Case(name=name, trusted=parts[0], batch=parts[1], roles=roles, further=tuple(parts[2:]))
+
+
+def _draw(
+    rest: Rows, most: int, weight: npt.NDArray[np.float64] | None, rng: np.random.Generator
+) -> Rows:
+    """At most `most` of the rows that are left; of weighted ones so few that weights tell."""
+    if weight is None:
+        return rest[:most]
+    own = weight[rest]
+    wanted = min(most, int(DRIFTED * len(rest)))
+    return rng.choice(rest, wanted, replace=False, p=own / own.sum())
+
+
+def _disjoint(
+    rest: Rows,
+    first: Rows,
+    batches: int,
+    weight: npt.NDArray[np.float64] | None,
+    rng: np.random.Generator,
+) -> list[Rows]:
+    """The first batch, and up to `batches - 1` others of its size from the rows it left."""
+    found = [first]
+    room = len(rest) if weight is None else int(DRIFTED * len(rest))
+    for _ in range(min(batches, room // max(len(first), 1)) - 1):
+        rest = rest[~np.isin(rest, found[-1])]
+        found.append(_draw(rest, len(first), weight, rng))
+    return found
 
 
 def _direction(table: pa.Table, features: tuple[str, ...], rng: np.random.Generator) -> Rows:

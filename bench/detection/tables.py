@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from auditor.statistics import rate_upper
+from bench.detection.paired import lower_bound
 from bench.detection.peer_table import print_peers
 
 Record = Mapping[str, Any]
@@ -27,17 +29,31 @@ def print_tables(records: Sequence[Record]) -> None:
         print(f"not applicable: {attack} on {name}")
 
 
+def print_clean(records: Sequence[Record]) -> None:
+    """The clean batches of all conditions together."""
+    clean = [r for r in records if r["attack"] == "clean"]
+    if len({r["condition"] for r in clean}) > 1:
+        print("\n## all conditions")
+        _clean(clean)
+
+
 def _clean(records: Sequence[Record]) -> None:
     stopped = [r for r in records if r["verdict"] != "ACCEPT"]
     honest = sum(r["honest"] for r in records)
     aside = sum(r["honest_quarantined"] for r in records)
+    cuts: dict[tuple[str, int, str], list[float]] = defaultdict(list)
+    for r in records:
+        cuts[r["set"], r["seed"], r["condition"]].append(r["honest_quarantined"] / r["honest"])
+    shares = np.array([np.mean(found) for found in cuts.values()])
+    bound = f"; 95 % bound {-lower_bound(-shares):.2%}" if aside and len(shares) > 1 else ""
     print(
-        f"clean: {len(stopped)} of {len(records)} batches not accepted, "
-        f"{aside} of {honest} rows set aside ({100 * aside / max(honest, 1):.2f} %)"
+        f"clean: {len(stopped)} of {len(records)} batches not accepted "
+        f"(95 % bound {rate_upper(len(stopped), len(records), 0.95):.1%}; {len(cuts)} baselines), "
+        f"{aside} of {honest} rows set aside ({aside / max(honest, 1):.2%}{bound})"
     )
     for r in stopped:
         rules = ", ".join(r["rules"])
-        where = f"{r['set']} seed {r['seed']}"
+        where = f"{r['set']} seed {r['seed']} {r['condition']}"
         print(f"  {where}: {r['verdict']} {r['honest_quarantined']} rows, {rules}")
 
 

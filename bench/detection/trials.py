@@ -18,11 +18,13 @@ import pyarrow as pa
 from auditor.calibration import Plan, build
 from auditor.context import Context
 from auditor.detectors import DETECTORS
-from auditor.drill import Gate, recall_at
+from auditor.drill import Gate, compare, recall_at
 from auditor.errors import Unavailable
+from auditor.redteam.planting import Planted
 from auditor.redteam.variants import VARIANTS
 from auditor.statistics import auc
 from bench.detection import harm
+from bench.detection.accused import accused
 from bench.detection.cases import Case, bundled, cut, from_folder
 from bench.detection.peers import PEERS, Peer
 
@@ -51,7 +53,10 @@ CONDITIONS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What to run: one data set at one seed in one condition, all attacks at all rates."""
+    """What to run: one data set at one seed in one condition, all attacks at all rates.
+
+    `clean`: how many clean batches are audited against the one baseline, where the rows suffice.
+    """
 
     folder: str
     set: str
@@ -64,6 +69,7 @@ class Work:
     baseline: bool = True
     #: A model of `harm.MODELS`; "" leaves the harm out.
     harm: str = ""
+    clean: int = 1
 
 
 def tables(folder: str) -> Iterator[tuple[str, pa.Table]]:
@@ -72,12 +78,14 @@ def tables(folder: str) -> Iterator[tuple[str, pa.Table]]:
 
 
 def run(work: Work) -> list[dict[str, Any]]:
-    """One record for the clean batch and one for each attack and size; plain values."""
+    """One record for each clean batch and one for each attack and size; plain values."""
     table = next(t for name, t in tables(work.folder) if name == work.set)
-    case = cut(work.set, table, seed=work.seed, **CONDITIONS[work.condition])
+    case = cut(work.set, table, seed=work.seed, batches=work.clean, **CONDITIONS[work.condition])
     gate = gate_for(case, work.baseline)
-    clean = np.zeros(case.batch.num_rows, dtype=bool)
-    records = [_record(work, "clean", 0.0, _ours(gate, case, case.batch, clean))]
+    records = [
+        _record(work, "clean", 0.0, _ours(gate, case, batch))
+        for batch in (case.batch, *case.further)
+    ]
     planted_ones = []
     for attack in work.attacks:
         for size, rows in _sizes(work, case.batch.num_rows):
@@ -88,13 +96,12 @@ def run(work: Work) -> list[dict[str, Any]]:
             except Unavailable as reason:
                 records.append(_record(work, attack, size, {"unavailable": str(reason)}))
                 continue
-            mask = planted.mask.to_numpy(zero_copy_only=False)
-            found = _ours(gate, case, planted.table, mask)
+            found = _ours(gate, case, planted.table, planted)
             records.append(_record(work, attack, size, found))
-            planted_ones.append((records[-1], planted.table, mask))
+            planted_ones.append((records[-1], planted))
     # Only now: what the peers and the models need must not count as our peak memory.
-    for record, poisoned, mask in planted_ones:
-        record["peers"] = {name: _peer(PEERS[name], case, poisoned, mask) for name in work.peers}
+    for record, planted in planted_ones:
+        record["peers"] = {name: _peer(PEERS[name], case, planted) for name in work.peers}
         if work.harm:
             record["harm"] = _harm(work, case, record, gate)
     return records
@@ -118,11 +125,27 @@ def _share(rate: float, rows: int) -> int:
     return max(1, round(rate * rows))
 
 
-def _ours(gate: Gate, case: Case, table: pa.Table, mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    started = time.process_time()
-    found = asdict(gate.score(case.as_batch(table), mask))
-    cpu = time.process_time() - started
-    return found | {"rows": table.num_rows, "cpu_seconds": cpu, "peak_mb": peak_mb()}
+def _ours(
+    gate: Gate, case: Case, table: pa.Table, planted: Planted | None = None
+) -> dict[str, Any]:
+    started, cpu = time.perf_counter(), time.process_time()
+    batch = case.as_batch(table)
+    outcomes = gate.outcomes(batch)
+    decision = gate.decide(batch, outcomes)
+    mask = _mask(planted) if planted else np.zeros(batch.rows, dtype=bool)
+    found = compare(batch, outcomes, decision, mask, time.perf_counter() - started)
+    return {
+        **asdict(found),
+        **accused(batch, decision, mask, planted),
+        "rows": batch.rows,
+        "cpu_seconds": time.process_time() - cpu,
+        "peak_mb": peak_mb(),
+    }
+
+
+def _mask(planted: Planted) -> npt.NDArray[np.bool_]:
+    mask: npt.NDArray[np.bool_] = planted.mask.to_numpy(zero_copy_only=False)
+    return mask
 
 
 def peak_mb() -> float:
@@ -133,17 +156,15 @@ def peak_mb() -> float:
     return peak / (1024**2 if sys.platform == "darwin" else 1024)
 
 
-def _peer(
-    peer: Peer, case: Case, table: pa.Table, mask: npt.NDArray[np.bool_]
-) -> dict[str, float | str]:
+def _peer(peer: Peer, case: Case, planted: Planted) -> dict[str, float | str]:
     """Recall, area under the curve, seconds; NaN and `failed` with the reason where it raised."""
     started = time.perf_counter()
     try:
-        scores = peer(case, table)
+        scores = peer(case, planted.table)
     except Exception as error:  # noqa: BLE001 - other people's code: any failure is a result
         failed = f"{type(error).__name__}: {error}"
         return {"recall": math.nan, "auc": math.nan, "seconds": math.nan, "failed": failed}
-    seconds = time.perf_counter() - started
+    seconds, mask = time.perf_counter() - started, _mask(planted)
     return {"recall": recall_at(scores, mask), "auc": auc(scores, mask), "seconds": seconds}
 
 

@@ -13,7 +13,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from auditor.formats import render
 from auditor.formats.escape import markdown as escaped
-from auditor.model import Report
+from auditor.report_records import Report
 
 #: Characters of a Markdown artifact; the report on disk is whole.
 _LONGEST: Final = 100_000

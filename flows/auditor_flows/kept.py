@@ -18,10 +18,10 @@ from typing import Final
 
 from auditor.config import Settings
 from auditor.errors import BatchError
-from auditor.model import FileRecord
 from auditor.provenance.digests import is_sha256
 from auditor.readers import Ingest, StagedBatch, block_digests
 from auditor.readers.receive import Received, sums_digest
+from auditor.report_records import FileRecord
 from auditor.site import own_version
 from auditor.workspace.durable import remove_tree
 from auditor_flows.inbox import Delivery

@@ -20,6 +20,7 @@ from auditor.model import Verdict
 from auditor.provenance.digests import is_sha256
 from auditor.readers import Limits
 from auditor.site import utc_now, workspace
+from auditor.site_ledger import ledger_of
 from auditor.workspace import Workspace
 from auditor_flows import inbox
 from auditor_flows.inbox import Delivery
@@ -89,7 +90,7 @@ def site_of(settings: Settings, path: str) -> Site:
     for root in (roots.runs, roots.publish_to, roots.quarantine_to):
         if root.resolve().is_relative_to(watched.resolve()):
             raise ConfigError(f"{path}: {root} lies in flows.inbox; results are not batches")
-    return Site(settings=settings, inbox=watched, roots=roots, ledger=Ledger(roots.ledger))
+    return Site(settings=settings, inbox=watched, roots=roots, ledger=ledger_of(settings))
 
 
 def training_of(settings: Settings) -> Training:

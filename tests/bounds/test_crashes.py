@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ import pytest
 
 from auditor.errors import AuditorError
 from auditor.ledger import Ledger
+from auditor.transparency.proof import require_verdict, verify
 from auditor.ulid import new_ulid
 from auditor.workspace import Workspace
 
@@ -26,6 +28,7 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RUN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 BATCH = hashlib.sha256(b"batch").hexdigest()
 DIGEST = hashlib.sha256(b"published").hexdigest()
+ATTESTED = hashlib.sha256(b"attested").hexdigest()
 SET = hashlib.sha256(b"set").hexdigest()
 FORK = multiprocessing.get_context("fork")
 
@@ -58,11 +61,13 @@ def work(root: Path, step: Step, run: str = RUN) -> None:
         (stage.published / "attestation.dsse.json").write_text("attested")
         (stage.quarantined / "rows.parquet").write_text("bad")
         (stage.evidence / "report.json").write_text("{}")
+        (stage.evidence / "attestation.dsse.json").write_text("attested")
         step("staged")
         stage.seal(published=DIGEST, quarantined=SET)
-        ledger.append("verdict", at=NOON, via="gate", subject=BATCH, run=run)
+        said = {"at": NOON, "via": "gate", "subject": BATCH, "run": run}
+        ledger.append("verdict", refs=[ATTESTED], **said)
         step("decided")
-        stage.make_visible()
+        stage.make_visible(ledger.names, ledger.proof_of)
 
 
 def recover(root: Path, step: Step) -> None:
@@ -94,8 +99,11 @@ def steps_of(job: Callable[[Path, Step], None], root: Path) -> list[str]:
 
 WHOLE = {
     f"runs/{RUN}/report.json",
+    f"runs/{RUN}/attestation.dsse.json",
+    f"runs/{RUN}/proof.tlog",
     f"published/{DIGEST}/part-0.parquet",
     f"published/{DIGEST}/attestation.dsse.json",
+    f"published/{DIGEST}/proof.tlog",
     f"quarantine/{SET}/rows.parquet",
 }
 
@@ -115,9 +123,19 @@ def assert_whole_or_nothing(root: Path) -> None:
     if "verdict" in names:
         assert visible(root) == WHOLE
         assert "batch.held" not in names
+        assert_proven(root)
     else:
         assert visible(root) == set()
         assert names.count("batch.held") == 1
+
+
+def assert_proven(root: Path) -> None:
+    """Both proofs, whoever wrote them, are those of the verdict, under the ledger's key."""
+    key = Ledger(root / "ledger.db").key.public()
+    for folder, mode in ((f"published/{DIGEST}", 0o444), (f"runs/{RUN}", 0o600)):
+        file = root / folder / "proof.tlog"
+        assert stat.S_IMODE(file.stat().st_mode) == mode
+        require_verdict(verify(file.read_bytes(), [key]), ATTESTED)
 
 
 def test_the_steps_are_these(tmp_path: Path) -> None:
@@ -131,6 +149,7 @@ def test_the_steps_are_these(tmp_path: Path) -> None:
         "seal: durable",
         "seal: planned",
         "decided",
+        "visible: proven",
         "visible: quarantine",
         "visible: published",
         "visible: run",
@@ -138,8 +157,9 @@ def test_the_steps_are_these(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("number", range(1, 14))
-def test_killed_at_a_step_of_a_run(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize("number", range(1, 15))
+def test_case_135_killed_at_a_step_of_a_run(tmp_path: Path, number: int) -> None:
+    """The gate is killed between any two steps, that between ledger and publishing among them."""
     assert until(work, tmp_path, number)
     if visible(tmp_path):
         assert "verdict" in said(tmp_path), "visible without a verdict, even before recovery"
@@ -151,9 +171,9 @@ def test_killed_at_a_step_of_a_run(tmp_path: Path, number: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(1, 14))
+@pytest.mark.parametrize("number", range(1, 15))
 def test_killed_again_at_each_step_of_the_recovery(tmp_path: Path, number: int) -> None:
-    for again in range(1, 10):
+    for again in range(1, 11):
         root = tmp_path / str(again)
         root.mkdir()
         assert until(work, root, number)

@@ -180,6 +180,22 @@ def test_an_attestation_that_no_verdict_named_is_replaced(tmp_path: Path) -> Non
     assert "its attestation was replaced: no verdict in the ledger names it" in again.notes[0]
 
 
+def test_an_attestation_without_a_proof_gives_way_to_one_with_it(tmp_path: Path) -> None:
+    """Published before there were proofs: a training job that asks for one could load nothing."""
+    space = workspace(tmp_path)
+    publish(space, RUN)
+    with space.begin(OTHER_RUN) as stage:
+        fill(stage)
+        stage.seal(published=DIGEST, quarantined=SET)
+        again = stage.make_visible(prove=lambda digest: f"proof of {digest}".encode())
+    published = tmp_path / "published" / DIGEST
+    attestation = (published / "attestation.dsse.json").read_bytes()
+    assert attestation.decode() == f"attested {OTHER_RUN}"
+    proof = (published / "proof.tlog").read_text()
+    assert proof == f"proof of {hashlib.sha256(attestation).hexdigest()}"
+    assert "it came without a proof" in again.notes[0]
+
+
 def test_evidence_is_private_and_published_files_are_not(tmp_path: Path) -> None:
     before = os.umask(0)
     try:

@@ -189,7 +189,7 @@ def test_doctor(site: Any) -> None:
 def test_quarantine(gated: Any) -> None:
     run = quarantined(gated)
     digest = gated.visible("quarantine")[0].name
-    assert gated.call("quarantine", "list").out == f"{run}        30 rows  {digest}\n"
+    assert gated.call("quarantine", "list").out == f"{run}        30 rows  {digest}  QUARANTINED\n"
     done = gated.call("quarantine", "show", run, "-n", "3")
     assert done.code == 0
     assert len(re.findall(r"^b\.parquet:2\d\d  0\.9", done.out, re.MULTILINE)) == 3

@@ -16,9 +16,9 @@ from auditor.batch import Roles, TableBatch
 from auditor.context import Context
 from auditor.detectors.known_bad import LISTED, KnownBad
 from auditor.errors import Unavailable
-from auditor.model import FileRecord
 from auditor.provenance import dsse, keys, signatures
 from auditor.provenance.refused import Refused
+from auditor.report_records import FileRecord
 from auditor.signature_list import Search, SignatureList, domain, folded, token
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)

@@ -21,7 +21,6 @@ UNSEEN = {
     "baseline-poisoning": "a poisoned baseline",
     "gate-evasion": "triggers spread to evade the gate",
     "framing": "framing of honest contributors",
-    "denial": "junk that gets a batch refused",
 }
 
 

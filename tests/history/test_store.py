@@ -130,6 +130,19 @@ def test_a_batch_does_not_know_itself(place: Place) -> None:
     assert [sent.rows for sent in past.contributors()["ann"].batches] == [20]
 
 
+def test_another_batch_can_be_left_out_as_well(place: Place) -> None:
+    one, two = record(1, 0, 20), record(2, 10, 20)
+    for each in (one, two, record(3, 40, 5)):
+        place.publish(each)
+    place.catch_up()
+    past = Past(place.store, one.batch, two.batch)
+    assert past.earlier("s").rows == 5
+    held = past.earlier("s").keys.hold(keys(25, 20)).tolist()
+    assert held == [False] * 15 + [True] * 5
+    assert len(past.tallies("AUD-D002", "repeats")) == 1
+    assert [sent.rows for sent in past.contributors()["ann"].batches] == [5]
+
+
 def test_the_same_bytes_twice_count_once(place: Place) -> None:
     place.publish(record(1, 0, 20))
     place.catch_up()
@@ -197,6 +210,7 @@ def test_the_file_is_for_its_owner(place: Place) -> None:
     assert sorted(path.name for path in place.root.iterdir()) == [
         "history.db",
         "ledger.db",
+        "ledger.db.key",
         "runs",
     ]
 

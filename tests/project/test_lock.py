@@ -87,7 +87,8 @@ def test_the_base_is_light() -> None:
 
 def test_each_extra_holds_the_one_before() -> None:
     base, audit, flows, everything = map(names, ("base", "audit", "flows", "all"))
-    assert base < audit < flows == everything
+    assert base < audit < flows < everything
+    assert {"pg8000"} <= names("postgres") & everything - flows
     assert "prefect" in flows - audit
     assert {"numba", "joblib"} <= audit
     assert not {"pytest", "mypy", "ruff", "hatchling", "uv"} & everything

@@ -43,7 +43,15 @@ def test_help_loads_nothing_heavy() -> None:
     assert HEAVY & loaded == set()
 
 
-@pytest.mark.parametrize("module", ["auditor", "auditor.provenance", "auditor.signing"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "auditor",
+        "auditor.provenance",
+        "auditor.signing",
+        "auditor.trust.chain",
+    ],
+)
 def test_what_a_training_image_imports_needs_no_extra(module: str) -> None:
     assert (HEAVY - {"pyarrow"}) & loaded_by(f"import {module}") == set()
 

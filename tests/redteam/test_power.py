@@ -17,8 +17,9 @@ from auditor.config.settings import PowerFamily
 from auditor.context import Context
 from auditor.drill import Gate, Mask, Score
 from auditor.model import Effect as Does
-from auditor.model import Family, Outcome, PowerRecord, Rule, Severity, Verdict
+from auditor.model import Family, Outcome, Rule, Severity, Verdict
 from auditor.policy import Policy, decide
+from auditor.report_records import PowerRecord
 from auditor.trials import ATTACKS, Ground
 
 RULE = Rule(id="AUD-X001", family=Family.LABEL, title="x", severity=Severity.LOW, effect=Does.NOTE)

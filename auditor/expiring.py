@@ -1,0 +1,111 @@
+"""`auditor quarantine expire|purge`: what time does. Silence ends in EXPIRED, never in a release.
+
+Shell; meant for a schedule, at least once a day.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from auditor import quarantined
+from auditor.desk import BREAK_GLASS, Desk
+from auditor.errors import AuditorError
+from auditor.lifecycle.states import UNDECIDED, SetState, require_possible
+from auditor.provenance.refused import Refused
+from auditor.quarantined import ROWS, Aside
+from auditor.recalling import recall_runs, unsigned
+from auditor.releasing import verdicts
+
+#: How long rows wait for a decision.
+UNDECIDED_FOR: Final = dt.timedelta(days=30)
+#: How long they are kept after that, unless somebody purges them himself.
+RETENTION: Final = dt.timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What happened to the set of a run: `expired`, `purged`, `recalled`; or why it cannot."""
+
+    run: str
+    what: str
+
+
+def expire(desk: Desk) -> Iterator[Done]:
+    """Everything that is due: rows nobody decided about, and emergencies nobody ratified."""
+    for aside in quarantined.every(desk.roots, desk.ledger):
+        if isinstance(aside, AuditorError):
+            yield Done("-", str(aside))
+            continue
+        history = aside.history
+        if history.state in UNDECIDED and desk.now >= history.created_at + UNDECIDED_FOR:
+            _log(desk, aside, "expired")
+            yield Done(aside.run, "expired")
+        elif _unratified(desk, aside):
+            for run in _recall(desk, aside):
+                yield Done(run, "recalled: nobody ratified the emergency release")
+        elif history.state is SetState.PURGED and aside.has_rows():
+            _remove(aside)  # a crash came between the event and this
+            yield Done(aside.run, "purged")
+
+
+def purge_due(desk: Desk) -> Iterator[Done]:
+    """Purge what expired longer ago than `RETENTION`."""
+    for aside in quarantined.every(desk.roots, desk.ledger):
+        if isinstance(aside, AuditorError):
+            yield Done("-", str(aside))
+            continue
+        history = aside.history
+        if history.state is SetState.EXPIRED and desk.now >= history.since + RETENTION:
+            yield purge(desk, aside.run)
+
+
+def purge(desk: Desk, prefix: str) -> Done:
+    """Delete the rows of an expired set; the ledger and the decisions stay.
+
+    Raises:
+        NotDecided: STATE_TRANSITION.
+    """
+    aside = desk.find(prefix)
+    if aside.history.state is not SetState.PURGED:
+        try:
+            require_possible(aside.history.state, "purged")
+        except Refused as refused:
+            raise desk.refusal(aside, refused, "purged") from refused
+        _log(desk, aside, "purged")
+    _remove(aside)
+    return Done(aside.run, "purged")
+
+
+def _unratified(desk: Desk, aside: Aside) -> bool:
+    history = aside.history
+    if history.state is not SetState.RELEASED or not history.break_glass:
+        return False
+    return history.ratified is None and desk.now >= history.since + BREAK_GLASS
+
+
+def _recall(desk: Desk, aside: Aside) -> frozenset[str]:
+    """Recall what an emergency published; none where that was done, or nothing was published."""
+    runs = {str(entry.event.run) for entry in verdicts(desk, aside)}
+    if not runs:
+        return frozenset()
+    reason = "an emergency release that no second person ratified within 24 hours"
+    selector = {"batch": aside.set_sha256}
+    return recall_runs(desk, runs, selector, reason, unsigned).new
+
+
+def _log(desk: Desk, aside: Aside, event: str) -> None:
+    desk.ledger.append(
+        event,
+        at=desk.now,
+        via="cli",
+        subject=aside.set_sha256,
+        run=aside.run,
+        expect=aside.head,
+    )
+
+
+def _remove(aside: Aside) -> None:
+    (aside.folder / ROWS).unlink(missing_ok=True)

@@ -16,12 +16,15 @@ from auditor.provenance.manifest import FileEntry
 from auditor.report_records import Report
 from auditor.run import Decided, Run
 from auditor.screening import judging
-from auditor.signing import sign, unsigned_envelope
+from auditor.signing import FileSigner, sign, unsigned_envelope
 from auditor.site import all_rules, own_version, version_of
+from auditor.trust.thresholds import standing
 
 _VALID: Final = dt.timedelta(days=30)
 #: How long an emergency release may be trained on, unless a second person stands by it.
 _EMERGENCY: Final = dt.timedelta(hours=24)
+#: No DSSE envelope signs these bytes: what an envelope signs begins with "DSSEv1".
+_WHO: Final = b"auditor: whose key is this?\n"
 
 
 def statement_of(
@@ -75,16 +78,21 @@ def _vouched(run: Run, decided: Decided) -> bool:
 
 
 def policy_digest(run: Run) -> str:
-    """What decides in this run, as one sha256: settings, suite, rules."""
-    return settings_digest(run.job.settings, run.trusted.expectations)
+    """What decides in this run, as one sha256: settings, suite, rules, suppressions."""
+    known = run.trusted.suppressions
+    said = known.listed.sha256 if known else None
+    return settings_digest(run.job.settings, run.trusted.expectations, said)
 
 
-def settings_digest(settings: Settings, suite: Sequence[Mapping[str, Any]] | None) -> str:
-    """The same of settings and a suite, whether or not there is a run."""
+def settings_digest(
+    settings: Settings, suite: Sequence[Mapping[str, Any]] | None, suppressed: str | None
+) -> str:
+    """The same of settings, a suite and suppressions, whether or not there is a run."""
     return digest(
         settings,
         suite=suites.digest(suite) if suite is not None else None,
         rules=[rule.id for rule in all_rules().values()],
+        suppressions=suppressed,
     )
 
 
@@ -114,6 +122,34 @@ def require_approved(run: Run) -> None:
             f"POLICY_DIGEST: these settings have the digest {found}, the trust policy approves "
             f"{policy.policies[name].sha256} as {name}. {CODES['POLICY_DIGEST'].remedy}"
         )
+
+
+def require_gate_role(run: Run) -> None:
+    """Refuse to gate where no training job would accept what is signed.
+
+    A policy that names no gate leaves open who it is, and without a key nothing is signed. The key
+    answers by signing a line that is no attestation: only the process that reads it knows its id.
+
+    Raises:
+        TrustError: GATE_ROLE. KeyRefused: the key cannot be used.
+    """
+    policy, signing = run.trusted.policy, run.job.settings.signing
+    if policy is None or signing.key is None or run.job.mode != Mode.GATE:
+        return
+    role = policy.roles.gate
+    if not role.keyids:
+        return
+    if signing.verifier not in role.verifiers:
+        raise _no_gate(f"it signs as {signing.verifier}")
+    keyid = FileSigner(signing.key, signing.passphrase_env).sign(_WHO).keyid
+    if keyid not in role.keyids or keyid not in policy.keys:
+        raise _no_gate(f"its key is {keyid}")
+    if ended := standing(policy.keys[keyid], run.job.clock()):
+        raise _no_gate(f"its key {keyid} does not count ({ended})")
+
+
+def _no_gate(why: str) -> TrustError:
+    return TrustError(f"GATE_ROLE: {why}. {' '.join(CODES['GATE_ROLE'])}")
 
 
 def sealed(run: Run, payload: bytes) -> bytes:

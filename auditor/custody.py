@@ -18,6 +18,7 @@ from auditor.source_order import note_addresses
 #: In the run's folder: the manifest and roll as they came, and the other manifest of the same id.
 MANIFEST: Final = "manifest.dsse.json"
 ROLL: Final = "contributors.json"
+SUPPRESSIONS: Final = "suppressions"
 TWIN: Final = "manifest.before.dsse.json"
 
 
@@ -37,6 +38,8 @@ def keep(run: Run, decided: Decided) -> dict[str, Scalar]:
     if verification.envelope is not None:
         (folder / MANIFEST).write_bytes(verification.envelope)
         said["envelope"] = sha256(verification.envelope)
+    if run.trusted.suppressions is not None:
+        (folder / SUPPRESSIONS).write_bytes(run.trusted.suppressions.content)
     if verification.roll is not None:
         (folder / ROLL).write_bytes(verification.roll)
     if "BATCH_EQUIVOCATION" in codes:

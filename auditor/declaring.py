@@ -32,7 +32,7 @@ def link(
     sequence: int | None = None,
     previous: str | None = None,
     after: Path | None = None,
-    ledger: Path | None = None,
+    ledger: Ledger | None = None,
 ) -> Link:
     """Number and predecessor as given; else those that follow a manifest, or a gate's ledger.
 
@@ -40,7 +40,7 @@ def link(
 
     Raises:
         BatchError: `after` is no manifest, or one of another source.
-        ConfigError: both `after` and `ledger` are given, or there is no such ledger.
+        ConfigError: both `after` and `ledger` are given, or nothing was ever logged there.
         LedgerError: it cannot be read.
     """
     if after is not None and ledger is not None:
@@ -100,9 +100,9 @@ def _of_manifest(source: str, path: Path) -> Link:
     return Link(before.sequence, before.sha256)
 
 
-def _of_ledger(source: str, path: Path) -> Link | None:
+def _of_ledger(source: str, ledger: Ledger) -> Link | None:
     """The last batch that a gate decided of a source; None where it decided none."""
-    if not path.is_file():
-        raise ConfigError(f"--ledger {path}: there is no such file")
-    taken = places(Ledger(path).of_source(source))
+    if not ledger.store.exists():
+        raise ConfigError(f"{ledger.where}: no ledger yet; the first run makes it")
+    taken = places(ledger.of_source(source))
     return Link(taken[-1].sequence, taken[-1].sha256) if taken else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from auditor import quarantined, suites
+from auditor import quarantined, site_suppressions, suites
 from auditor.attesting import settings_digest
 from auditor.config import Settings
 from auditor.errors import ConfigError, TrustError
@@ -66,7 +66,7 @@ class Desk:
             roots=roots,
             ledger=ledger,
             policy=_policy(settings, ledger, now),
-            policy_sha256=settings_digest(settings, suite),
+            policy_sha256=settings_digest(settings, suite, site_suppressions.digest_of(settings)),
             now=now.replace(microsecond=0),
         )
 

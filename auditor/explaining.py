@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from auditor.detectors import EVERY
 from auditor.errors import ConfigError
 from auditor.formats.escape import terminal
+from auditor.lifecycle.suppressions import NEVER
 from auditor.model import ATTACKS, Effect, Family, Rule
 from auditor.provenance.codes import CODES, Code
 from auditor.report_records import Report
@@ -100,7 +101,10 @@ def _how_to_change(rule: Rule) -> str:
         return "What it does cannot be changed: an audit that broke off is never a clean one."
     strict = rule.family in (Family.INTEGRITY, Family.PROVENANCE)
     effects = "hold|reject" if strict else "note|quarantine|reject|hold"
-    return f"To change what it does: auditor.yaml, policy.effects.{rule.id}: {effects}"
+    change = f"To change what it does: auditor.yaml, policy.effects.{rule.id}: {effects}"
+    if rule.family in NEVER:
+        return change
+    return f"{change}\nTo excuse one batch, contributor or column for a time: auditor suppressions"
 
 
 def explain_row(report: Report, folder: Path, row: int) -> str:

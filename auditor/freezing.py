@@ -108,14 +108,23 @@ def holding(
             continue
         name, digest = str(entry.event.detail.get("name")), str(entry.subject)
         try:
-            envelope = named_file(_path(desk, name), {digest})
-            parents = frozen.read(dsse.parse(envelope).payload).parents
-        except (LedgerError, ConfigError, Refused) as error:
-            unknown.append(f"data set {name}: what it holds is unknown ({error})")
+            parents = parents_of(desk, entry)
+        except LedgerError as error:
+            unknown.append(str(error))
             continue
         if any(parent.attestation_sha256 in attestations for parent in parents):
             found[name] = digest
     return found, tuple(unknown)
+
+
+def parents_of(desk: Desk, entry: Entry) -> tuple[Parent, ...]:
+    """The batches of a frozen data set; raises `LedgerError` where they cannot be told."""
+    name = str(entry.event.detail.get("name"))
+    try:
+        envelope = named_file(_path(desk, name), {str(entry.subject)})
+        return tuple(frozen.read(dsse.parse(envelope).payload).parents)
+    except (LedgerError, ConfigError, Refused) as error:
+        raise LedgerError(f"data set {name}: what it holds is unknown ({error})") from error
 
 
 def consumed(entries: Iterable[Entry], digests: Collection[str]) -> Iterator[Consumed]:

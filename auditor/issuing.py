@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from auditor.errors import LedgerError
 from auditor.ledger import Entry, Ledger
@@ -13,10 +13,27 @@ from auditor.ledger.heads import SIGNED
 from auditor.provenance import status
 from auditor.provenance.status import Continuation
 from auditor.transparency import merkle
+from auditor.trust_files import Pinned, seen_in
+
+if TYPE_CHECKING:
+    from auditor.config import Settings
 
 #: Earlier checkpoints that a status proves to be continued, the newest ones. Each takes about a
 #: kilobyte. A training job that last looked before them needs `auditor ledger consistency`.
 CONTINUED: Final = 512
+
+
+def policy_version(settings: Settings, ledger: Ledger, now: datetime) -> int:
+    """The version of the trust policy in force, 0 where the settings name none.
+
+    Raises:
+        TrustError: it is not signed as it must be, has expired, or is older than one seen here.
+        LedgerError: the ledger cannot be read.
+    """
+    trust = settings.trust
+    if trust.policy is None or trust.sha256 is None:
+        return 0
+    return Pinned(trust.policy, trust.sha256).load(now, seen_in(ledger)).version
 
 
 def statement(

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from auditor.attesting import require_approved
+from auditor import site_suppressions
+from auditor.attesting import require_approved, require_gate_role
 from auditor.engine import Judged, judge
 from auditor.errors import (
     AuditorError,
@@ -55,6 +56,7 @@ from auditor.site import (
     workspace,
 )
 from auditor.site_ledger import ledger_of
+from auditor.suppressing import suppressed
 from auditor.trust.policy import TrustPolicy
 from auditor.trust_files import Pinned, in_force
 from auditor.ulid import RANDOM_BYTES, new_ulid
@@ -107,10 +109,13 @@ def begin(job: Job) -> Run:
     ledger = ledger_of(job.settings)
     for recovered in roots.recover(ledger, now):
         job.say(f"an earlier run {recovered.run} was {recovered.outcome}")
-    trusted = replace(trusted, policy=_trust_policy(job, ledger, now))
+    policy = _trust_policy(job, ledger, now)
+    said = site_suppressions.load(job.settings, job.mode, policy, all_rules(), now)
+    trusted = replace(trusted, policy=policy, suppressions=said)
     run = Run(job, trusted, roots.begin(new_ulid(now, os.urandom(RANDOM_BYTES))), ledger)
     try:
         require_approved(run)
+        require_gate_role(run)
         run.history = history_of(run)
     except BaseException:
         run.stage.remove()  # nothing was received yet
@@ -196,8 +201,11 @@ def decide_step(run: Run, screened: Screened) -> Decided:
     """Turn claims into one verdict and one set of rows."""
     run.job.say("deciding")
     batch = screened.ingest.batch
+    outcomes, excuses = screened.outcomes, run.trusted.suppressions
+    if excuses is not None and run.job.release is None:  # a release is decided by its own people
+        outcomes = suppressed(outcomes, site_suppressions.excused(excuses, screened.ingest))
     decision = decide(
-        screened.outcomes,
+        outcomes,
         rules=all_rules(),
         policy=screened.policy,
         rows=batch.rows if batch else None,

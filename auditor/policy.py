@@ -163,6 +163,8 @@ def _decide(finding: Finding, rule: Rule, policy: Policy, levels: Mapping[str, f
         return Decided(finding, effect, "the policy notes this rule")
     if finding.evidence.get("waived") is True:
         return Decided(finding, Effect.NOTE, "waived by the people who released these rows")
+    if said := finding.evidence.get("suppressed"):
+        return Decided(finding, Effect.NOTE, f"suppressed {said}")
     if finding.evidence.get("set_aside") is True:
         return Decided(finding, Effect.NOTE, "the file was left out, as policy.broken_files says")
     if not finding.calibrated:

@@ -97,7 +97,7 @@ def find(prefix: str, roots: Workspace, ledger: Ledger) -> Aside:
     logged = logged_runs.newest(run, roots, ledger)
     if logged is None or logged.report.set_digest is None:
         raise ConfigError(f"{run}: this run set no rows aside (only `gate` keeps them)")
-    return _aside(logged, logged.report.set_digest, roots, ledger)
+    return aside_of(logged, logged.report.set_digest, roots, ledger)
 
 
 def every(roots: Workspace, ledger: Ledger) -> Iterator[Aside | AuditorError]:
@@ -112,7 +112,7 @@ def every(roots: Workspace, ledger: Ledger) -> Iterator[Aside | AuditorError]:
             continue
         seen.add(digest)
         try:
-            yield _aside(logged, digest, roots, ledger)
+            yield aside_of(logged, digest, roots, ledger)
         except LedgerError as error:
             yield error
 
@@ -122,7 +122,8 @@ def decisions(aside: Aside, ledger: Ledger) -> tuple[Entry, ...]:
     return ledger.find(subject=aside.set_sha256)
 
 
-def _aside(logged: LoggedRun, digest: str, roots: Workspace, ledger: Ledger) -> Aside:
+def aside_of(logged: LoggedRun, digest: str, roots: Workspace, ledger: Ledger) -> Aside:
+    """The set of this digest that a run set aside; raises `LedgerError` as `find`."""
     # The same bytes audited twice give one set: any of its creations may name the rows.
     about = ledger.find(subject=logged.entry.subject, event="quarantine.created")
     created = [entry for entry in about if entry.event.refs[:1] == (digest,)]

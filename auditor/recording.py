@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from auditor import site_suppressions
 from auditor.assemble import Facts, report
 from auditor.attesting import policy_digest, sealed, statement_of
 from auditor.custody import keep, note_seen, place_of
@@ -63,7 +66,7 @@ def report_of(
         settings=settings.model_dump(mode="json"),
         seconds=time.perf_counter() - run.started,
     )
-    return report(
+    found = report(
         facts,
         batch=batch,
         baseline=run.trusted.baseline,
@@ -77,18 +80,23 @@ def report_of(
         published_digest=subject_digest(outputs) if outputs else None,
         measured=screened.measured,
     )
+    listed = site_suppressions.records(run.trusted.suppressions, decided.decision.decided)
+    return replace(found, suppressions=listed)
 
 
 def _reproduce(run: Run, screened: Screened) -> dict[str, str | int]:
-    digest_of = screened.ingest.digest
+    digest_of, sources = screened.ingest.digest, run.job.sources
+    said = run.trusted.suppressions
     return {
         "batch_sha256": digest_of,
         "policy_sha256": policy_digest(run),
         "trust_policy_sha256": run.trusted.policy.sha256 if run.trusted.policy else "none",
         "baseline_sha256": run.trusted.baseline.digest if run.trusted.baseline else "none",
         "signatures_sha256": run.trusted.signatures.digest if run.trusted.signatures else "none",
+        "suppressions_sha256": said.sha256 if said else "none",
         "seed": run.seed(digest_of),
         "sandbox": screened.ingest.sandbox,
+        "data": json.dumps(sorted({str(Path(s.given or s.path).absolute()) for s in sources})),
         "attestation": "signed"
         if run.job.settings.signing.key
         else "unsigned: no signing.key is set",

@@ -196,6 +196,26 @@ class SelfMeasurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionRecord:
+    """Findings of a rule that people said are no attack, within a scope, up to a time.
+
+    `signers`: releasers who signed it, none where an audit read it from a file. `expired`: it has
+    ended and excuses nothing. `findings`, `rows`: what it excused in this run.
+    """
+
+    rule: str
+    scope: str
+    value: str
+    reason: str
+    approver: str
+    expires: str
+    signers: tuple[str, ...]
+    expired: bool
+    findings: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Charts:
     """Bounded aggregates behind the plots; empty tuples where the role or baseline is missing."""
 
@@ -247,3 +267,4 @@ class Report:
     not_judged: tuple[str, ...] = ()  # looked for, but without a baseline nothing could be judged
     power_by_attack: tuple[PowerRecord, ...] = ()  # what stands behind `power`; empty where unknown
     self_measurement: SelfMeasurement = SelfMeasurement()
+    suppressions: tuple[SuppressionRecord, ...] = ()  # all that were listed, also those that ended

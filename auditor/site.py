@@ -36,6 +36,7 @@ from auditor.provenance.strict_json import MAX_BYTES
 from auditor.readers import RULES as READER_RULES
 from auditor.readers import read_plain
 from auditor.signature_list import SignatureList
+from auditor.site_suppressions import Suppressions
 from auditor.trust.policy import TrustPolicy
 from auditor.workspace import Workspace
 
@@ -76,6 +77,7 @@ class Trusted:
     site_key: bytes
     signatures: SignatureList | None = None
     policy: TrustPolicy | None = None
+    suppressions: Suppressions | None = None
 
 
 def workspace(settings: Settings) -> Workspace:

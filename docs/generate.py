@@ -35,7 +35,8 @@ EXITS: Final[Mapping[str, tuple[str, str]]] = {
     "HOLD": ("HOLD", "the audit is incomplete, nothing is published"),
     "REFUSED": (
         "not verified",
-        "`verify`: not what was audited; with `--exec` nothing was run, else its own code counts",
+        "`verify`: not what was audited; with `--exec` nothing was run, else its own code counts; "
+        "`replay`: something differs",
     ),
     "INTERRUPTED": ("interrupted", "Ctrl-C; nothing is left half-written"),
 }
@@ -59,6 +60,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     reference = DOCS / "reference"
     yield reference / "commands.md", commands()
     yield reference / "configuration.md", configuration()
+    yield reference / "attacks.md", attacks()
     yield reference / "exit-codes.md", _block(reference / "exit-codes.md", exit_codes())
     yield reference / "report.md", _block(reference / "report.md", report_fields())
     yield RULES / "README.md", _block(RULES / "README.md", rule_table())
@@ -210,6 +212,40 @@ def _type(entry: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if kind == "object" and isinstance(entry.get("additionalProperties"), dict):
         return f"mapping to {_type(entry['additionalProperties'], schema)}"
     return {"null": "nothing", "string": "text"}.get(kind, kind)
+
+
+# --- attacks -----------------------------------------------------------------------------------
+
+
+def attacks() -> str:
+    """The known attacks on the trust parts, from the names of the tests that play them."""
+    sys.path.insert(0, str(DOCS))  # also where this file was loaded by its path
+    import attack_table
+
+    known = re.findall(r"^\| `([A-Z0-9_]+)`", _read(DOCS / "reference" / "codes.md"), re.MULTILINE)
+    found = attack_table.cases(DOCS.parent / "tests", frozenset(known))
+    missing = attack_table.uncovered(found)
+    lines = [
+        "# Attacks that are tested",
+        "",
+        f"Generated from the names of the tests. The list has the numbers 1 to {attack_table.LAST};"
+        " 97 to 107 are not used, since the thirteen attacks on the ledger are 96a to 96m. Each "
+        "line is a test that does this to the real code, with the [codes](codes.md) that its text "
+        "names. Without a code it looks for an exit code or an error, or for what has to pass.",
+        "",
+        "A line says that this attempt is refused, or has no effect; not that every variant of it "
+        "would be. What is done in the rows has [its own table](rules/README.md).",
+        "",
+        f"No test named for it: {', '.join(map(str, missing)) or 'none'}.",
+        "",
+        "| | what is tried | code | test |",
+        "|---|---|---|---|",
+    ]
+    for case in found:
+        codes = ", ".join(f"`{code}`" for code in case.codes)
+        what = _cell(case.words).replace("<", "&lt;").replace("*", "\\*")
+        lines.append(f"| {case.number}{case.letter} | {what} | {codes} | `{case.file}` |")
+    return "\n".join(lines) + "\n"
 
 
 # --- exit codes, report, rules -----------------------------------------------------------------

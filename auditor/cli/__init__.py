@@ -15,9 +15,11 @@ from auditor.cli import (
     quarantine,
     recalls,
     redteam,
+    replays,
     runs,
     setup,
     signatures,
+    suppressions,
     trust,
     verify,
 )
@@ -42,10 +44,12 @@ setup.register(app)
 baselines.register(app)
 manifests.register(app)
 signatures.register(app)
+suppressions.register(app)
 runs.register(app)
 redteam.register(app)
 quarantine.register(app)
 recalls.register(app)
+replays.register(app)
 ledger.register(app)
 trust.register(app)
 verify.register(app)

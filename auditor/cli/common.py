@@ -18,6 +18,7 @@ from auditor.formats.escape import terminal
 
 if TYPE_CHECKING:
     from auditor.config import Settings
+    from auditor.ledger import Ledger
     from auditor.report_records import Report
 
 #: Packages of the extras (by import name) -> the extra that brings them.
@@ -180,6 +181,25 @@ def load_settings(
     if config is None and Path("auditor.yaml").is_file():
         config = Path("auditor.yaml")
     return load(config, os.environ, strict_permissions=strict, files_must_exist=files_must_exist)
+
+
+def chosen_ledger(file: Path | None, config: Path | None) -> Ledger:
+    """The ledger in a file, else the one that the settings name; it may not exist yet.
+
+    Raises:
+        ConfigError: the named file is none, or the settings are wrong.
+    """
+    from auditor.errors import ConfigError
+
+    if file is not None:
+        from auditor.ledger import Ledger
+
+        if not file.is_file():
+            raise ConfigError(f"--ledger {file}: there is no such file")
+        return Ledger(file)
+    from auditor.site_ledger import ledger_of
+
+    return ledger_of(load_settings(config, files_must_exist=False))
 
 
 def keep_pandas_out() -> None:

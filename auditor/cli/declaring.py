@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.common import refuse_target
+from auditor.cli.common import chosen_ledger, refuse_target
 
 if TYPE_CHECKING:
     from auditor.declaring import Link
+    from auditor.ledger import Ledger
     from auditor.provenance.strict_json import Json
     from auditor.readers import Ingest
 
@@ -32,6 +33,10 @@ After = Annotated[
 LedgerFile = Annotated[
     Path | None,
     typer.Option("--ledger", help="A gate's ledger, where you have it, in place of --after."),
+]
+GateConfig = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="A gate's settings: the ledger that they name."),
 ]
 
 
@@ -65,6 +70,7 @@ def create(
     previous: Previous = None,
     after: After = None,
     ledger: LedgerFile = None,
+    config: GateConfig = None,
     kind: Annotated[
         str, typer.Option(help="training, validation, predictions or updates.")
     ] = "training",
@@ -86,7 +92,13 @@ def create(
     said = _Said(
         source=source,
         batch_id=batch_id,
-        link=link(source, sequence=sequence, previous=previous, after=after, ledger=ledger),
+        link=link(
+            source,
+            sequence=sequence,
+            previous=previous,
+            after=after,
+            ledger=gate_ledger(ledger, config),
+        ),
         kind=kind,
         label=label,
         columns={field: column for field, column in columns.items() if column},
@@ -94,6 +106,11 @@ def create(
         valid_days=valid_days,
     )
     _write(path, data, said)
+
+
+def gate_ledger(file: Path | None, config: Path | None) -> Ledger | None:
+    """The ledger of a gate, if one was named by its file or by the gate's settings."""
+    return chosen_ledger(file, config) if file or config else None
 
 
 def _write(path: Path, data: list[str], said: _Said) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from auditor.cli.audits import Config
-from auditor.cli.common import Exit, load_settings, refuse_target
+from auditor.cli.common import Exit, chosen_ledger, refuse_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,15 +200,7 @@ def witness(
 def _ledger(where: Path | None, config: Path | None) -> Ledger:
     from auditor.errors import ConfigError
 
-    if where is not None:
-        from auditor.ledger import Ledger
-
-        if not where.is_file():
-            raise ConfigError(f"--ledger {where}: no such file")
-        return Ledger(where)
-    from auditor.site_ledger import ledger_of
-
-    ledger = ledger_of(load_settings(config, files_must_exist=False))
+    ledger = chosen_ledger(where, config)
     if not ledger.store.exists():
         raise ConfigError(f"{ledger.where}: no ledger yet; the first run makes it")
     return ledger

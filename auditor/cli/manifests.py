@@ -14,10 +14,12 @@ from auditor.cli.common import Exit
 from auditor.cli.declaring import (
     After,
     Data,
+    GateConfig,
     LedgerFile,
     Previous,
     Sequence,
     create,
+    gate_ledger,
     rows_of_each,
     take_in,
 )
@@ -80,6 +82,7 @@ def sign(
     previous: Previous = None,
     after: After = None,
     ledger: LedgerFile = None,
+    config: GateConfig = None,
 ) -> None:
     """Add a signature to a manifest. The key is read by a process that parses no data.
 
@@ -98,11 +101,12 @@ def sign(
         declared = manifests.parse(envelope)
     except Refused as error:
         raise BatchError(f"{manifest}: not a manifest: {error}") from error
-    if any(given is not None for given in (sequence, previous, after, ledger)):
+    if any(given is not None for given in (sequence, previous, after, ledger, config)):
         from auditor.declaring import link
 
+        log = gate_ledger(ledger, config)
         following = link(
-            declared.source, sequence=sequence, previous=previous, after=after, ledger=ledger
+            declared.source, sequence=sequence, previous=previous, after=after, ledger=log
         )
         envelope = _renumbered(manifest, envelope, following)
     signed = add_signature(envelope, FileSigner(key, passphrase_env))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from auditor.cli import trust_options
-from auditor.cli.common import Exit, refuse_target
+from auditor.cli.audits import Config
+from auditor.cli.common import Exit, chosen_ledger, refuse_target
+
+if TYPE_CHECKING:
+    from auditor.ledger import Ledger
 
 Policy = Annotated[Path, typer.Argument(help="The trust policy, such as trust.dsse.json.")]
 Keys = Annotated[
@@ -49,6 +53,10 @@ def init(
     releaser: Annotated[
         list[str] | None, typer.Option(help="A person who may release quarantined rows.")
     ] = None,
+    ledger: Annotated[
+        list[str] | None,
+        typer.Option(help="ORIGIN=FILE.pub, the gate's log and its key; then proofs are required."),
+    ] = None,
     unsigned: Annotated[
         str, typer.Option(help="What becomes of batches nobody signed: note, hold or reject.")
     ] = "hold",
@@ -74,6 +82,7 @@ def init(
         verifiers=verifier or (),
         status=status or (),
         releasers=releaser or (),
+        ledger=[trust_options.ledger(text) for text in ledger or ()],
         unsigned=unsigned,
     )
     until = now + dt.timedelta(days=key_days)
@@ -87,6 +96,8 @@ def init(
     typer.echo(f"{output}  version 1\npin it: trust.sha256: {policy.sha256}")
     if policy.root.threshold == 1:
         typer.echo("one person alone may change this policy; name more with --root", err=True)
+    if not policy.roles.ledger:
+        typer.echo("no log is named, so jobs refuse every proof; name it with --ledger", err=True)
     _sign(output, key, passphrase_env)
 
 
@@ -151,8 +162,10 @@ def update(
         Path | None, typer.Option(help="Put this signed draft in force, and change nothing else.")
     ] = None,
     ledger: Annotated[
-        Path, typer.Option(help="The ledger, to list what a compromised key let in.")
-    ] = Path(".auditor/ledger.db"),
+        Path | None,
+        typer.Option(help="A ledger file, in place of the one that the configuration names."),
+    ] = None,
+    config: Config = None,
     valid_days: ValidDays = 180,
     key: Keys = None,
     passphrase_env: Passphrase = None,
@@ -168,6 +181,7 @@ def update(
         new = trust_drafts.install(policy, install, _now())
         typer.echo(f"{policy}  version {new.version} is in force, digest {new.sha256}")
         return
+    log = chosen_ledger(ledger, config) if compromised is not None else None
     envelope, old = trust_drafts.opened(policy)
     asked = trust_options.Asked(
         now=_now(), revoke=revoke, compromised=compromised, since=since, approve=approve
@@ -178,8 +192,8 @@ def update(
     written = trust_drafts.write(draft, document)
     typer.echo(f"{draft}  version {written.version}, digest {written.sha256}")
     _sign(draft, key, passphrase_env)
-    if compromised is not None and since is not None:
-        _list_candidates(ledger, compromised, since)
+    if log is not None and compromised is not None and since is not None:
+        _list_candidates(log, compromised, since)
 
 
 def sign(
@@ -213,16 +227,15 @@ def _say_missing(path: Path) -> None:
         typer.echo(f"signed; put it in force: auditor trust update {base} --install {path}")
 
 
-def _list_candidates(path: Path, keyid: str, since: str) -> None:
+def _list_candidates(ledger: Ledger, keyid: str, since: str) -> None:
     """What the key let in, for `auditor recall`."""
     from auditor.compromise import recall_candidates
-    from auditor.ledger import Ledger
     from auditor.provenance.times import format_time, parse_time
 
-    if not path.exists():
-        typer.echo(f"{path}: no such ledger; name it with --ledger to see what the key let in")
+    if not ledger.store.exists():
+        typer.echo(f"{ledger.where}: no such ledger; name it with --ledger or --config")
         return
-    found = list(recall_candidates(Ledger(path), keyid, parse_time(since)))
+    found = list(recall_candidates(ledger, keyid, parse_time(since)))
     typer.echo(f"let in on the word of this key since {since}: {len(found)}")
     for one in found:
         typer.echo(f"entry {one.idx}  {format_time(one.at)}  {one.batch}  run={one.run}")

@@ -82,6 +82,24 @@ def sources(texts: list[str]) -> dict[str, list[str]]:
     return found
 
 
+def ledger(text: str) -> str:
+    """ORIGIN=FILE.pub as a verifier key; raises `ConfigError` or `KeyRefused`."""
+    from auditor.errors import ConfigError
+    from auditor.transparency.note import VerifierKey, parse_vkey
+    from auditor.transparency.refused import LogRefused
+
+    origin, _, path = text.partition("=")
+    if not origin or not path:
+        raise ConfigError(f"--ledger {text}: give ORIGIN=FILE.pub")
+    _, key = public(text)
+    if key.kind != "ed25519":
+        raise ConfigError(f"--ledger {text}: a log's key is Ed25519")
+    try:
+        return str(parse_vkey(str(VerifierKey(origin, key.raw))))
+    except LogRefused as refused:
+        raise ConfigError(f"--ledger {text}: {refused}") from refused
+
+
 def _document(payload: bytes) -> Document:
     from auditor.errors import ConfigError
     from auditor.provenance import strict_json

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from auditor.cli.common import Exit, fail, load_settings, refuse_target
+from auditor.cli.common import Exit, chosen_ledger, fail, load_settings, refuse_target
 
 if TYPE_CHECKING:
     from auditor.ledger import Ledger
@@ -127,8 +127,12 @@ def issue(
         Path | None, typer.Option(help="The ledger's file, in place of the one in auditor.yaml.")
     ] = None,
     policy_version: Annotated[
-        int, typer.Option(min=0, help="The trust policy that is in force.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Version of the trust policy. Default: of that in auditor.yaml; 0 with --ledger.",
+        ),
+    ] = None,
 ) -> None:
     """Sign what is recalled and how long the ledger is; valid 24 hours. Run it by a schedule."""
     import os
@@ -138,7 +142,10 @@ def issue(
 
     refuse_target(str(output), output)
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    payload = statement(_ledger(config, ledger), now=now, policy_version=policy_version)
+    log = chosen_ledger(ledger, config)
+    if policy_version is None:
+        policy_version = 0 if ledger and not config else _policy_version(config, log, now)
+    payload = statement(log, now=now, policy_version=policy_version)
     envelope = sign(payload, key=key, passphrase_env=passphrase_env)
     fresh = output.with_name(f"{output.name}.new")
     with fresh.open("wb") as file:
@@ -149,14 +156,10 @@ def issue(
     typer.echo(f"{output}  valid until {now + dt.timedelta(hours=24):%Y-%m-%d %H:%M} UTC")
 
 
-def _ledger(config: Path | None, file: Path | None) -> Ledger:
-    if file is not None:
-        from auditor.ledger import Ledger
+def _policy_version(config: Path | None, ledger: Ledger, now: dt.datetime) -> int:
+    from auditor.issuing import policy_version
 
-        return Ledger(file)
-    from auditor.site_ledger import ledger_of
-
-    return ledger_of(load_settings(config))
+    return policy_version(load_settings(config, files_must_exist=False), ledger, now)
 
 
 def _trust(

@@ -20,6 +20,7 @@ def digest(
     *,
     suite: str | None,
     rules: Iterable[str],
+    suppressions: str | None = None,
     detectors: Detectors | None = None,
 ) -> str:
     """Lowercase hex sha256 of the canonical JSON (RFC 8785) of the settings that decide.
@@ -27,7 +28,8 @@ def digest(
     Those are roles, profile, manifest keys, detectors with all options, policy, gate and limits.
     Names, paths and outputs do not count: the same policy has the same digest on every machine.
     `suite` is the digest of the expectations, `rules` the ids (with versions) of all rules in
-    force. Baseline and the auditor's version are fields of their own in the attestation.
+    force, `suppressions` the digest of what is suppressed, if anything.
+    Baseline and the auditor's version are fields of their own in the attestation.
 
     Raises `ConfigError` where a key file cannot be read.
     """
@@ -47,6 +49,7 @@ def digest(
             "keys": sorted(map(_key, settings.signatures.keys or ())),
             "threshold": settings.signatures.threshold,
         },
+        **({"suppressions": suppressions} if suppressions else {}),
         **settings.model_dump(
             mode="json", include={"roles", "profile", "policy", "gate", "limits"}
         ),

@@ -64,7 +64,7 @@ def complaints(settings: Settings, detectors: Detectors) -> list[Complaint]:
     """What is wrong with the settings that name rules."""
     families = rule_families(detectors)
     found = [*_unknown_rules(settings, detectors, families), *_effects(settings, families)]
-    found += [*_roles(settings), *_trust(settings)]
+    found += [*_roles(settings), *_trust(settings), *_keys_in_reach(settings)]
     for detector in detectors:
         options = _options(settings, detector)
         if isinstance(options, list):
@@ -126,6 +126,15 @@ def _trust(settings: Settings) -> Iterator[Complaint]:
     if trust.policy is not None and settings.manifest.keys:
         text = "the trust policy says whose keys count; take these out, or trust.policy"
         yield Complaint(("manifest", "keys"), text, at_name=True)
+
+
+def _keys_in_reach(settings: Settings) -> Iterator[Complaint]:
+    """What is published is copied and served, and with it a key that lies there."""
+    published = settings.outputs.publish_to.resolve()
+    for section, key in (("ledger", settings.ledger.key), ("signing", settings.signing.key)):
+        if key is not None and key.resolve().is_relative_to(published):
+            text = "lies in outputs.publish_to; who reads what is published could sign with it"
+            yield Complaint((section, "key"), text)
 
 
 def _roles(settings: Settings) -> Iterator[Complaint]:

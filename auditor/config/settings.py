@@ -274,6 +274,9 @@ class Settings(Section):
     """The signed trust policy: whose keys count for what."""
     signatures: SignatureSettings = Field(default_factory=SignatureSettings)
     """What is known to be bad, and who may say so."""
+    suppressions: InPath | None = None
+    """What people have said is no attack. For `audit` a list in YAML (.auditorignore.yaml); for a
+    gate what `auditor suppressions sign` made of it, signed by releasers of the trust policy."""
     detectors: dict[str, DetectorSettings] = Field(default_factory=dict)
     """Rule id -> whether it runs, and its own options."""
     profile: Literal["standard", "deep"] = "standard"

@@ -40,6 +40,8 @@ CLASSES = 20
 CONTINUOUS = 50
 #: Shares of trusted rows below which the model's margin is a bin of its own.
 UNDECIDED = (0.03, 0.06, 0.12, 0.25, 0.5)
+#: Probabilities that differ by less are equal: sums depend on the order of rows.
+EQUAL = 1e-9
 #: Rows of a slice more likely wrong than not: the label's probability is below this.
 UNLIKELY = 0.5
 
@@ -241,10 +243,10 @@ class LabelSlices:
         label = names[hit.label] if hit.label < len(names) else None
         carrying = np.flatnonzero(inside & (new.other if label is None else new.codes == hit.label))
         own = new.chances[carrying, new.codes[carrying]]
-        # As many rows as are too many, the least likely first; never one that is likely right.
-        order = np.argsort(own, kind="stable")[: max(1, round(hit.excess))]
-        order = order[own[order] < UNLIKELY]
-        named = np.sort(order)
+        # As many rows as are too many, the least likely first, with those as unlikely as the last;
+        # never one that is likely right.
+        least = np.sort(own)[: max(1, round(hit.excess))]
+        named = np.flatnonzero((own <= least.max(initial=0.0) + EQUAL) & (own < UNLIKELY))
         what = "another label than the likeliest" if label is None else f"label {label!r}"
         return Finding(
             rule=self.rule.id,

@@ -128,6 +128,7 @@ def missed(report: Report, limits: Limits) -> Markup:
         _power(report, limits),
         _not_covered(report, limits),
         _not_judged(report, limits),
+        _suppressed(report, limits),
         _covered(report),
     )
 
@@ -187,6 +188,16 @@ def _not_judged(report: Report, limits: Limits) -> Markup | None:
         return None
     title = f"{wording.UNJUDGED}: {wording.plural(len(report.not_judged), 'attack')}"
     return join(tag("h3", title), _attacks(report.not_judged[: limits.items]))
+
+
+def _suppressed(report: Report, limits: Limits) -> Markup | None:
+    """What people said is no attack; those that have ended too, for they excuse nothing now."""
+    shown = report.suppressions[: limits.items]
+    if not shown:
+        return None
+    lines = [tag("li", clipped(wording.suppression(one), 600)) for one in shown]
+    title = f"Suppressions: {len(report.suppressions)}"
+    return join(tag("h3", title), tag("ul", *lines))
 
 
 def _covered(report: Report) -> Markup | None:

@@ -112,6 +112,8 @@ def _missed(report: Report, count: int) -> str:
     lines = [f"- Power: {prose(report.power)}", f"- False alarms: {prose(report.false_alarms)}"]
     lines += _attacks("Attacks not looked for", report.not_covered, count)
     lines += _attacks(wording.UNJUDGED, report.not_judged, count)
+    said = map(wording.suppression, report.suppressions[: max(count, 5)])
+    lines += [f"- Suppressed: {plain(words, 600)}" for words in said]
     return "### What this audit could have missed\n\n" + "\n".join(lines)
 
 

@@ -179,6 +179,8 @@ def _missed(report: Report, paint: _Paint) -> str:
         if attacks:
             names = ", ".join(terminal(name, 40) for name in attacks[:40])
             lines.append(f"  {title}: {names}")
+    said = map(wording.suppression, report.suppressions[:40])
+    lines += [f"  Suppressed: {terminal(words, 600)}" for words in said]
     return "\n".join([paint.bold("What this audit could have missed"), *lines])
 
 

@@ -13,6 +13,7 @@ from auditor.report_records import (
     FindingRecord,
     Report,
     SelfMeasurement,
+    SuppressionRecord,
 )
 
 Ranked = tuple[int, FindingRecord]
@@ -217,3 +218,14 @@ def control(one: ControlRecord) -> str:
         f"{one.set_aside} of {plural(one.rows, 'row')} of {one.part} would be set aside "
         f"(95 % interval {interval}), by rules of: {', '.join(one.families)}."
     )
+
+
+def suppression(one: SuppressionRecord) -> str:
+    """An entry of the suppressions, and what it excused in this run."""
+    scope = f"{one.rule} for {one.scope} {one.value}"
+    who = f"approved by {one.approver}"
+    who += f", signed by {', '.join(one.signers)}" if one.signers else ", not signed"
+    if one.expired:
+        return f"{scope}: ended on {one.expires[:10]}, so its findings count again ({who})"
+    excused = f"{plural(one.findings, 'finding')}, {plural(one.rows, 'row')}"
+    return f"{scope} until {one.expires[:10]}: {excused} noted only; {one.reason} ({who})"

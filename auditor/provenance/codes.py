@@ -260,6 +260,10 @@ CODES: Final[Mapping[str, Code]] = {
         "The settings are not those that the trust policy approves under their name.",
         "Go back to the approved settings, or have them approved with `auditor trust update`.",
     ),
+    "GATE_ROLE": Code(
+        "The trust policy does not let this gate sign: not with this key, or not as this verifier.",
+        "Compare `signing.key` and `signing.verifier` with `roles.gate` of the trust policy.",
+    ),
     "POLICY_KEY_TYPE": Code(
         "A key of the trust policy is of an unknown type, or not of the type it says.",
         "Use ed25519 or ecdsa-p256.",
@@ -318,6 +322,14 @@ CODES: Final[Mapping[str, Code]] = {
     "DECISION_REASON": Code(
         "A decision needs a reason code of the list and a reason in words.",
         "Say in a sentence or two what was looked at.",
+    ),
+    "SUPPRESSION_RULE": Code(
+        "A suppression is about a rule that cannot be suppressed, or that does not exist.",
+        "Take it out: integrity, provenance and required rules have no exceptions.",
+    ),
+    "SUPPRESSION_TERM": Code(
+        "A suppression lasts for longer than 90 days.",
+        "Give it an earlier end; it can be made again, and signed again, before that.",
     ),
     "PARENT_RECALLED": Code(
         "A batch that was asked for, or that it was made from, was recalled.",

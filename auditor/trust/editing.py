@@ -26,7 +26,8 @@ Document = dict[str, Any]
 class Beginning:
     """What a first policy is made of. People are named by principal; `keys` says what they hold.
 
-    `sources` maps a source to the principals who may sign for it, any one of them.
+    `sources` maps a source to the principals who may sign for it, any one of them. `ledger` holds
+    verifier keys (`name+hash+key`).
     """
 
     keys: Sequence[tuple[str, PublicKey]]
@@ -37,6 +38,7 @@ class Beginning:
     verifiers: Sequence[str] = ()
     status: Sequence[str] = ()
     releasers: Sequence[str] = ()
+    ledger: Sequence[str] = ()
     unsigned: str = "hold"
 
 
@@ -66,7 +68,7 @@ def first(said: Beginning, *, now: datetime, expires: datetime, keys_until: date
                 "verifiers": list(said.verifiers),
             },
             "releaser": {"principals": list(said.releasers), "threshold": 2},
-            "ledger": {"vkeys": []},
+            "ledger": {"vkeys": list(said.ledger)},
             "status": {"keyids": held.keyids(said.status), "threshold": 1},
             "witness": {"vkeys": [], "quorum": "none"},
         },

@@ -245,3 +245,21 @@ def test_only_a_signed_roll_makes_a_batch_count_for_standing(site: Any) -> None:
     assert vouched == [1, 0]
     (skipped,) = [r["reason"] for r in site.report()["rules"] if r["id"] == "AUD-C003"]
     assert "no signed roll" in skipped
+
+
+# --- forged standing ----------------------------------------------------------------------------
+
+
+def test_case_95_an_earlier_verdict_is_forged(site: Any) -> None:
+    """Somebody edits what the ledger says of earlier batches: held before any score."""
+    assert gated(site, "a", site.rows(200, 21)) == 0
+    with sqlite3.connect(site.root / ".auditor" / "ledger.db") as db:
+        triggers = db.execute("SELECT name FROM sqlite_master WHERE type='trigger'").fetchall()
+        for (name,) in triggers:
+            db.execute(f'DROP TRIGGER "{name}"')
+        db.execute("UPDATE entry SET body = replace(body, '\"ACCEPT\"', '\"REJECT\"')")
+    db.close()
+    done = site.call("gate", site.write("in/b.parquet", site.rows(200, 22)))
+    assert done.code == 12
+    assert "HOLD: LEDGER_TAMPERED: " in done.err
+    assert [len(site.visible(name)) for name in ("runs", "published")] == [1, 1]

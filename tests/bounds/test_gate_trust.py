@@ -264,6 +264,60 @@ def test_the_attestation_names_the_version_that_root_approved(realm: Realm) -> N
     assert realm.site.call("audit", realm.send(), "-q").code == 0
 
 
+GATE = "https://gate.test/prod"
+
+
+def gated_as(document: dict[str, Any], keyid: str) -> None:
+    document["roles"]["gate"] = {"keyids": [keyid], "threshold": 1, "verifiers": [GATE]}
+
+
+@pytest.mark.parametrize(
+    ("signing", "code"),
+    [
+        ({"key": "va.key", "verifier": GATE}, 0),
+        ({"key": "vb.key", "verifier": GATE}, 2),
+        ({"key": "va.key"}, 2),
+    ],
+    ids=["as root says", "another key", "another verifier"],
+)
+def test_a_gate_that_no_training_job_would_believe_does_not_start(
+    realm: Realm, signing: dict[str, str], code: int
+) -> None:
+    realm.rewrite(lambda document: gated_as(document, realm.keyid("va")))
+    realm.configure(signing=signing)
+    data = realm.send()
+    result = realm.site.call("gate", data, "-q")
+    assert (result.code, "GATE_ROLE: " in result.err) == (code, code == 2)
+    assert len(realm.site.visible("runs")) == (code == 0)
+    assert realm.site.call("audit", data, "-q").code == 0
+
+
+def test_a_gate_whose_key_was_revoked_does_not_start(realm: Realm) -> None:
+    realm.rewrite(lambda document: gated_as(document, realm.keyid("vb")))
+    realm.configure(signing={"key": "vb.key", "verifier": GATE})
+    realm.change(nothing, "--revoke", realm.keyid("vb"))
+    code, error = realm.gate(realm.send())
+    assert (code, "GATE_ROLE: " in error, "KEY_REVOKED" in error) == (2, True, True)
+
+
+def test_commands_take_ledger_and_policy_version_from_the_settings(realm: Realm) -> None:
+    realm.configure(outputs={"ledger": "log/elsewhere.db"})
+    (realm.path.parent / "log").mkdir()
+    assert realm.gate(realm.send())[0] == 0
+    named = ("--source", "v/stones", "--batch-id", "next", "--config", "auditor.yaml")
+    data = realm.site.write("next.parquet", realm.site.rows(50, 9))
+    realm.done("manifest", "create", data, *named)
+    following = json.loads(dsse.parse(Path(f"{data}.manifest.dsse.json").read_bytes()).payload)
+    assert following["predicate"]["batch"]["sequence"] == 2
+    issue = ("status", "issue", "s.json", "--key", "va.key")
+    for options, version in (((), 1), (("--policy-version", "7"), 7)):
+        realm.done(*issue, *options)
+        status = json.loads(dsse.parse((realm.path.parent / "s.json").read_bytes()).payload)
+        assert status["predicate"]["policyVersion"] == version
+    stolen = ("--compromised", realm.keyid("va"), "--since", "2020-01-01T00:00:00Z")
+    assert ": 1\nentry " in realm.done("trust", "update", realm.path, *stolen)
+
+
 def test_keys_in_the_settings_and_a_policy_contradict_each_other(realm: Realm) -> None:
     realm.configure(manifest={"keys": {"v/stones": ["./vb.pub"]}})
     result = realm.site.call("gate", realm.send(), "-q")

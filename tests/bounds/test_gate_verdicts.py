@@ -259,9 +259,10 @@ class Absent(Broken):
     ("kind", "words"),
     [(Broken, "AUD-D001 failed: ZeroDivisionError: by"), (Absent, "AUD-D001 is required and was")],
 )
-def test_a_detector_that_cannot_say_holds_the_batch(
+def test_case_132_a_detector_that_cannot_say_holds_the_batch(
     site: Any, monkeypatch: pytest.MonkeyPatch, kind: type[Broken], words: str
 ) -> None:
+    """A batch makes a rule break, or a required one cannot run: held, not passed."""
     from auditor.config import load
     from auditor.detectors.exact_duplicates import ExactDuplicates
     from auditor.formats import text
@@ -289,7 +290,8 @@ def test_a_detector_that_cannot_say_holds_the_batch(
     assert site.events()[-1] == "batch.held"
 
 
-def test_a_gate_with_every_rule_off_is_refused(site: Any) -> None:
+def test_case_133_a_gate_with_every_rule_off_is_refused(site: Any) -> None:
+    """Somebody switches every rule off."""
     from auditor.detectors import DETECTORS
 
     site.configure(detectors={d.rule.id: {"enabled": False} for d in DETECTORS})

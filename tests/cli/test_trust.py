@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from auditor.provenance import dsse
+from auditor.provenance.keys import public_key
+from auditor.transparency.note import VerifierKey, parse_vkey
 
 PEOPLE = ("r1", "r2", "r3", "va")
 POLICY, DRAFT = "trust.dsse.json", "trust.2.draft.dsse.json"
@@ -140,6 +142,31 @@ def test_a_policy_that_is_not_signed_is_no_ground_for_the_next(owners: Owners) -
     owners.call("update", "--key", "r1.key", "--key", "r2.key")
     done = owners.call("update", "--install", DRAFT)
     assert (done.code, "POLICY_SIGNATURE" in done.err) == (2, True)
+
+
+def test_the_log_is_named_by_its_origin_and_key(owners: Owners) -> None:
+    assert "no log is named" in owners.init().err
+    (owners.site.root / POLICY).unlink()
+    done = owners.init("--ledger", "gate.test/log=r1.pub")
+    assert (done.code, "no log is named" in done.err) == (0, False)
+    (vkey,) = json.loads(owners.call("show", "--json").out)["roles"]["ledger"]["vkeys"]
+    shown = public_key((owners.site.root / "r1.pub").read_bytes())
+    assert parse_vkey(vkey) == VerifierKey("gate.test/log", shown.raw)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("r1.pub", "give ORIGIN=FILE.pub"),
+        ("gate.test/log=nowhere", "cannot be read"),
+        ("two words=r1.pub", "VKEY_FORMAT"),
+        ("gate.test/log=r2.pub", "Ed25519"),
+    ],
+)
+def test_what_is_no_log_is_refused(owners: Owners, given: str, said: str) -> None:
+    done = owners.init("--ledger", given)
+    assert (done.code, said in done.err) == (2, True)
+    assert owners.folder() == []
 
 
 def test_revocation_and_compromise_are_written_and_shown(owners: Owners) -> None:

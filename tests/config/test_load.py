@@ -184,6 +184,14 @@ def test_all_mistakes_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
         ("outputs: {samples: yes}", '1:20: outputs.samples: must be true or false, not "yes"'),
         ("outputs: {samples: 1}", "1:20: outputs.samples: must be true or false, not 1"),
         ("baseline: https://x/y", "1:11: baseline: must be a path on this machine, not a URL"),
+        (
+            "ledger: {key: .auditor/published/x/ledger.key}",
+            "1:15: ledger.key: lies in outputs.publish_to",
+        ),
+        (
+            "{ledger: {key: out/../out/k}, outputs: {publish_to: out}}",
+            "1:16: ledger.key: lies in outputs.publish_to",
+        ),
         ("signing: {key: gate.key}", "1:16: signing.key: no such file or folder: gate.key"),
         (
             "signing: {passphrase: x}",

@@ -66,7 +66,7 @@ def test_one_row(folder: Path, read: Read, table: Callable[[Ingest], pa.Table]) 
     assert table(read(folder)).to_pylist() == [{"a": 1, "b": "x"}]
 
 
-def test_truncated_parquet(folder: Path, read: Read, refusal: Refusal) -> None:
+def test_case_79_truncated_parquet(folder: Path, read: Read, refusal: Refusal) -> None:
     path = parquet(folder / "a.parquet", a=list(range(1000)))
     path.write_bytes(path.read_bytes()[:-100])
     code, message = refusal(read(folder))
@@ -83,14 +83,16 @@ def test_damage_inside_the_pages(folder: Path, read: Read, refusal: Refusal) -> 
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.feather"])
-def test_text_under_a_binary_name(folder: Path, read: Read, refusal: Refusal, name: str) -> None:
+def test_case_79_text_under_a_binary_name(
+    folder: Path, read: Read, refusal: Refusal, name: str
+) -> None:
     (folder / name).write_text("a,b\n1,2\n")
     code, message = refusal(read(folder))
     assert code == "FILE_FORMAT"
     assert "but it is not" in message
 
 
-def test_encrypted_footer(folder: Path, read: Read, refusal: Refusal) -> None:
+def test_case_79_encrypted_footer(folder: Path, read: Read, refusal: Refusal) -> None:
     (folder / "a.parquet").write_bytes(b"PARE" + bytes(200) + b"PARE")
     code, message = refusal(read(folder))
     assert code == "FILE_FORMAT"
@@ -98,7 +100,7 @@ def test_encrypted_footer(folder: Path, read: Read, refusal: Refusal) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.csv", "a.parquet", "a.npy"])
-def test_a_pickle_is_never_loaded(
+def test_case_81_a_pickle_is_never_loaded(
     tmp_path: Path, folder: Path, read: Read, refusal: Refusal, name: str
 ) -> None:
     trace = tmp_path / "trace"
@@ -109,7 +111,7 @@ def test_a_pickle_is_never_loaded(
     assert not trace.exists()
 
 
-def test_a_numpy_file_of_objects_is_never_loaded(
+def test_case_81_a_numpy_file_of_objects_is_never_loaded(
     folder: Path, read: Read, refusal: Refusal
 ) -> None:
     np.save(folder / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
@@ -126,14 +128,16 @@ def test_unknown_format(folder: Path, read: Read, refusal: Refusal, name: str) -
     assert "not a known format" in message
 
 
-def test_duplicate_column_names(folder: Path, read: Read, refusal: Refusal) -> None:
+def test_case_82_duplicate_column_names(folder: Path, read: Read, refusal: Refusal) -> None:
     (folder / "a.csv").write_text("a,b,a\n1,2,3\n")
     code, message = refusal(read(folder))
     assert code == "SCHEMA"
     assert "2 columns are called a" in message
 
 
-def test_duplicate_column_names_in_parquet(folder: Path, read: Read, refusal: Refusal) -> None:
+def test_case_82_duplicate_column_names_in_parquet(
+    folder: Path, read: Read, refusal: Refusal
+) -> None:
     twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
     pq.write_table(twice, folder / "a.parquet")
     assert refusal(read(folder))[0] == "SCHEMA"
@@ -189,7 +193,7 @@ def test_arrow_offsets_that_point_outside(folder: Path, read: Read, refusal: Ref
     assert refusal(read(folder))[0] == "FILE_FORMAT"
 
 
-def test_links_fifos_and_sockets_in_a_folder_do_not_hang(folder: Path, read: Read) -> None:
+def test_case_61_64_links_and_fifos_in_a_folder_do_not_hang(folder: Path, read: Read) -> None:
     parquet(folder / "a.parquet", a=[1])
     (folder / "link.parquet").symlink_to("a.parquet")
     (folder / "dir").symlink_to("/")
@@ -204,7 +208,7 @@ def test_links_fifos_and_sockets_in_a_folder_do_not_hang(folder: Path, read: Rea
     assert all(finding.rule == "AUD-I001" for finding in result.findings)
 
 
-def test_a_folder_swapped_for_a_link_after_listing(tmp_path: Path, folder: Path) -> None:
+def test_case_62_a_folder_swapped_for_a_link_after_listing(tmp_path: Path, folder: Path) -> None:
     (folder / "sub").mkdir()
     parquet(folder / "sub/a.parquet", a=[1])
     sources = resolve([str(folder)])
@@ -295,7 +299,7 @@ def test_a_folder_that_changes_while_it_is_read(
     assert file in str(result.findings[0].evidence["file"])
 
 
-def test_a_file_that_grows_while_it_is_read(tmp_path: Path, folder: Path) -> None:
+def test_case_86_a_file_that_grows_while_it_is_read(tmp_path: Path, folder: Path) -> None:
     (folder / "a.csv").write_bytes(b"a\n" + b"1\n" * (32 << 20))
     stop = threading.Event()
 

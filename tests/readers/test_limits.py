@@ -41,7 +41,7 @@ def string_bomb(path: Path) -> None:
     )
 
 
-def test_a_tiny_file_of_half_a_gigabyte(folder: Path, read: Read, refusal: Refusal) -> None:
+def test_case_78_a_tiny_file_of_half_a_gigabyte(folder: Path, read: Read, refusal: Refusal) -> None:
     string_bomb(folder / "a.parquet")
     assert (folder / "a.parquet").stat().st_size < 2_000
     code, message = refusal(read(folder))
@@ -49,14 +49,18 @@ def test_a_tiny_file_of_half_a_gigabyte(folder: Path, read: Read, refusal: Refus
     assert "decodes to more than" in message
 
 
-def test_the_same_under_a_small_memory_limit(folder: Path, read: Read, refusal: Refusal) -> None:
+def test_case_78_half_a_gigabyte_under_a_small_memory_limit(
+    folder: Path, read: Read, refusal: Refusal
+) -> None:
     string_bomb(folder / "a.parquet")
     code, message = refusal(read(folder, limits=Limits(memory=512 * MIB)))
     assert code == "LIMIT"
     assert "a.parquet" in message
 
 
-def test_rows_without_end_in_a_small_file(folder: Path, read: Read, refusal: Refusal) -> None:
+def test_case_77_rows_without_end_in_a_small_file(
+    folder: Path, read: Read, refusal: Refusal
+) -> None:
     zeros = pa.table({"a": pa.repeat(pa.scalar(0, pa.int8()), 30_000_000)})
     pq.write_table(zeros, folder / "a.parquet", compression="zstd", row_group_size=30_000_000)
     assert (folder / "a.parquet").stat().st_size < 200_000

@@ -112,7 +112,7 @@ def test_named_twice(folder: Path) -> None:
         resolve([str(folder / "a.csv"), str(folder)])
 
 
-def test_a_named_link_fifo_or_socket_is_refused_at_once(folder: Path) -> None:
+def test_case_63_64_65_a_named_link_fifo_or_socket_is_refused_at_once(folder: Path) -> None:
     put(folder, "a.csv")
     (folder / "link").symlink_to("a.csv")
     (folder / "dir").symlink_to(folder)

@@ -74,7 +74,7 @@ FILES: list[tuple[str, str, Any, list[str]]] = [
     ("files", "expected"),
     [pytest.param(files, expected, id=f"{n} {what}") for n, what, files, expected in FILES],
 )
-def test_files(world: Any, codes_of: Any, files: Any, expected: list[str]) -> None:
+def test_case_55_to_80_files(world: Any, codes_of: Any, files: Any, expected: list[str]) -> None:
     verification = world.verify(world.sign(world.payload()), files=files(world))
     assert codes_of(verification) == expected
     assert verification.verified == (not expected)
@@ -122,12 +122,12 @@ SCHEMAS: list[tuple[str, Any, list[str]]] = [
 @pytest.mark.parametrize(
     ("fields", "expected"), [pytest.param(f, e, id=name) for name, f, e in SCHEMAS]
 )
-def test_schema(world: Any, codes_of: Any, fields: Any, expected: list[str]) -> None:
+def test_case_75_82_schema(world: Any, codes_of: Any, fields: Any, expected: list[str]) -> None:
     verification = world.verify(world.sign(world.payload()), schema_fields=fields)
     assert codes_of(verification) == expected
 
 
-def test_69_partition_that_was_not_declared(world: Any, codes_of: Any) -> None:
+def test_case_69_partition_that_was_not_declared(world: Any, codes_of: Any) -> None:
     verification = world.verify(world.sign(world.payload()), partitions=("label",))
     assert codes_of(verification) == ["PATH_UNSAFE"]
 
@@ -209,7 +209,9 @@ CONTRIBUTORS: list[tuple[str, Any, list[str]]] = [
 @pytest.mark.parametrize(
     ("received", "expected"), [pytest.param(r, e, id=name) for name, r, e in CONTRIBUTORS]
 )
-def test_contributors(world: Any, codes_of: Any, received: Any, expected: list[str]) -> None:
+def test_case_87_90_contributors(
+    world: Any, codes_of: Any, received: Any, expected: list[str]
+) -> None:
     verification = world.verify(world.sign(world.payload()), contributors=received)
     assert codes_of(verification) == expected
 
@@ -250,7 +252,7 @@ def test_roll_that_was_signed_but_is_wrong(
         (timedelta(days=7, minutes=5, seconds=1), ["EXPIRED"]),
     ],
 )
-def test_41_42_time_with_five_minutes_of_skew(
+def test_case_41_42_time_with_five_minutes_of_skew(
     world: Any, codes_of: Any, shift: timedelta, expected: list[str]
 ) -> None:
     now = datetime.fromisoformat("2026-11-22T12:00:00Z") + shift

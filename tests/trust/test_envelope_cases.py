@@ -1,4 +1,4 @@
-"""Cases 1-22, 23-26 and 64-74 of the trust design, by number: a real envelope, the stated code."""
+"""Cases 1-22, 23-26 and 64-74 of the list of attacks: a real envelope, the stated code."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ REFUSED: list[tuple[str, str, Case, str]] = [
         "DIGEST_ALGORITHM",
     ),
     *[
-        ("44", text, predicate(createdOn=text), "TIME_FORMAT")
+        ("44", f"a time such as {text!r}", predicate(createdOn=text), "TIME_FORMAT")
         for text in (
             "2026-11-22T11:00:00",
             "2026-11-22T11:00:00+00:00",
@@ -241,7 +241,7 @@ REFUSED: list[tuple[str, str, Case, str]] = [
             "2026-11-22T11:00:00Z\n",
         )
     ],
-    *[("66", repr(name), rename(name), "PATH_UNSAFE") for name in BAD_NAMES],
+    *[("66", f"a name such as {n!r}", rename(n), "PATH_UNSAFE") for n in BAD_NAMES],
     (
         "67",
         "casefolded twins",
@@ -278,7 +278,7 @@ REFUSED: list[tuple[str, str, Case, str]] = [
     ("build", "code"),
     [pytest.param(build, code, id=f"{n} {what}") for n, what, build, code in REFUSED],
 )
-def test_bad_envelope_gives_exactly_its_code(
+def test_case_1_to_74_bad_envelope_gives_exactly_its_code(
     world: Any, codes_of: Any, build: Case, code: str
 ) -> None:
     verification = world.verify(build(world))
@@ -315,7 +315,7 @@ ACCEPTED: list[tuple[str, str, Case]] = [
 @pytest.mark.parametrize(
     "build", [pytest.param(build, id=f"{number} {what}") for number, what, build in ACCEPTED]
 )
-def test_good_envelope_is_accepted(world: Any, build: Case) -> None:
+def test_case_6_to_22_good_envelope_is_accepted(world: Any, build: Case) -> None:
     verification = world.verify(build(world))
     assert verification.findings == ()
     assert verification.verified
@@ -336,7 +336,7 @@ def test_unsigned_manifest_is_still_compared(world: Any, codes_of: Any) -> None:
     assert [finding.rule for finding in found.findings] == ["AUD-P001", "AUD-P002"]
 
 
-def test_23_key_of_another_source(world: Any, codes_of: Any) -> None:
+def test_case_23_key_of_another_source(world: Any, codes_of: Any) -> None:
     both = {
         "vendor-a/reviews": (world.public,),
         "vendor-b/reviews": (keys.public_half(world.stranger),),
@@ -345,17 +345,17 @@ def test_23_key_of_another_source(world: Any, codes_of: Any) -> None:
     assert codes_of(world.verify(envelope, keys=both)) == ["SIGNATURE_THRESHOLD"]
 
 
-def test_24_own_key_but_another_source_expected(world: Any, codes_of: Any) -> None:
+def test_case_24_own_key_but_another_source_expected(world: Any, codes_of: Any) -> None:
     found = world.verify(world.sign(world.payload()), source="vendor-b/reviews")
     assert codes_of(found) == ["SOURCE_MISMATCH"]
 
 
-def test_25_unknown_source(world: Any, codes_of: Any) -> None:
+def test_case_25_unknown_source(world: Any, codes_of: Any) -> None:
     assert codes_of(world.verify(world.sign(world.payload()), keys={})) == ["SOURCE_UNKNOWN"]
 
 
 @pytest.mark.parametrize("listed", [1, 2])
-def test_26_one_key_twice_does_not_meet_threshold_two(
+def test_case_26_one_key_twice_does_not_meet_threshold_two(
     world: Any, codes_of: Any, listed: int
 ) -> None:
     envelope = world.sign(world.payload(), world.key, world.key)
@@ -375,7 +375,7 @@ def test_threshold_zero_is_a_mistake_not_a_policy(world: Any) -> None:
         world.verify(world.sign(world.payload()), threshold=0)
 
 
-def test_19_manifest_offered_as_an_attestation(world: Any) -> None:
+def test_case_19_manifest_offered_as_an_attestation(world: Any) -> None:
     with pytest.raises(Refused) as caught:
         statement.read(world.payload(), attestation.PREDICATE_TYPE)
     assert caught.value.code == "PREDICATE_TYPE"

@@ -59,7 +59,7 @@ def test_edges(name: str, declared: tuple[str, ...], safe: bool) -> None:
             require_safe(name, declared)
 
 
-def test_names_that_a_file_system_would_merge() -> None:
+def test_case_67_names_that_a_file_system_would_merge() -> None:
     require_distinct(["a", "b", "a/b"])
     for pair in (["a", "a"], ["a/B", "A/b"]):
         with pytest.raises(Refused, match="PATH_UNSAFE"):

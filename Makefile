@@ -22,8 +22,10 @@ demo: $(INSTALLED) ## poison real sample data, audit it, show the verdict and th
 test: $(INSTALLED) ## the fast tests
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) $(ARGS)
 
-test-slow: $(INSTALLED) ## the others: Great Expectations, a Prefect server, crashes in every stage
-	$(BIN)/python -m pytest -m slow $(ARGS)
+# The tests of the Prefect server are not shared out: they wait for each other's processes.
+test-slow: $(INSTALLED) ## the others: whole gates, Great Expectations, crashes in every stage, a Prefect server
+	$(BIN)/python -m pytest -m slow -n $(WORKERS) --ignore tests/flows $(ARGS)
+	$(BIN)/python -m pytest -m slow tests/flows $(ARGS)
 
 lint: $(INSTALLED) ## ruff, mypy --strict, the order of imports
 	$(BIN)/ruff check .

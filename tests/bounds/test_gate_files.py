@@ -19,6 +19,8 @@ from auditor.provenance import dsse
 from auditor.provenance.digests import sha256
 from auditor.signing import FileSigner, add_signature, unsigned_envelope
 
+pytestmark = pytest.mark.slow
+
 Attack = Callable[[Path], Any]
 
 

@@ -16,6 +16,8 @@ import pytest
 from auditor import remembering
 from auditor.errors import LedgerError
 
+pytestmark = pytest.mark.slow
+
 
 def gated(site: Any, name: str, table: pa.Table, *how: str) -> int:
     done = site.call("gate", site.write(f"in/{name}.parquet", table), "-q", *how)

@@ -111,6 +111,8 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
 from auditor.cli import main
+
+pytestmark = pytest.mark.slow
 main()
 """
 

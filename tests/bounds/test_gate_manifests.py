@@ -12,6 +12,8 @@ import pytest
 from auditor.provenance import dsse
 from auditor.signing import unsigned_envelope
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def batch(site: Any) -> Path:

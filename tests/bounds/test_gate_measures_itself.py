@@ -11,6 +11,8 @@ import pytest
 from auditor import canaries, self_measurement
 from auditor.model import Outcome
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def unbounded(monkeypatch: pytest.MonkeyPatch) -> None:

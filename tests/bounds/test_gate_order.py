@@ -14,6 +14,8 @@ from auditor.ledger import Conflict, Ledger
 from auditor.provenance import dsse
 from auditor.signing import unsigned_envelope
 
+pytestmark = pytest.mark.slow
+
 
 def manifest_of(data: Path) -> Path:
     return data.with_name(f"{data.name}.manifest.dsse.json")

@@ -16,6 +16,8 @@ from auditor.provenance import declare, dsse
 from auditor.provenance.digests import contributor_roll
 from auditor.signing import unsigned_envelope
 
+pytestmark = pytest.mark.slow
+
 CREATE = ("--label", "label", "--contributor", "who")
 
 

@@ -20,6 +20,8 @@ from auditor.provenance.keys import public_key
 from auditor.signing import FileSigner, add_signature, unsigned_envelope
 from auditor.trust.policy import PAYLOAD_TYPE
 
+pytestmark = pytest.mark.slow
+
 Edit = Callable[[dict[str, Any]], Any]
 PEOPLE = ("r1", "r2", "r3", "va", "vb")
 

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def tree(root: Path) -> dict[str, str]:
     """Every file of the site but the read-only marks of SQLite, by digest."""

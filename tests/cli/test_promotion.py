@@ -12,6 +12,8 @@ import pytest
 from auditor.baseline_files import read, read_plain
 from auditor.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 REVIEWED = ("--reviewed-by", "ann", "--reason", "looked at it")
 
 

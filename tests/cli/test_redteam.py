@@ -12,6 +12,8 @@ import pytest
 
 from auditor.redteam.pure_noise import pure_noise
 
+pytestmark = pytest.mark.slow
+
 #: Rules that take no time: exact duplicates and conflicting labels are enough to catch copies.
 FAST = {
     rule: {"enabled": False}

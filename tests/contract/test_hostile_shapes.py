@@ -13,6 +13,8 @@ from auditor.batch import Roles, TableBatch
 from auditor.context import Context, Detector
 from auditor.errors import Unavailable
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[[type[Detector]], Detector]
 
 

@@ -17,6 +17,8 @@ from auditor.detectors.target_residuals import TargetResiduals
 from auditor.errors import Unavailable
 from auditor.model import Outcome
 
+pytestmark = pytest.mark.slow
+
 CLASSES = Roles(
     {"feature": ("a", "b"), "label": ("y",), "contributor": ("who",), "embedding": ("v",)}
 )

@@ -6,6 +6,10 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def gated_here(world: Any) -> tuple[Path, str]:
     """A signed batch that this copy of the site has gated, so that the run names its files."""

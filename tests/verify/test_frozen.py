@@ -16,6 +16,8 @@ from auditor.provenance import frozen
 from auditor.provenance.digests import sha256
 from auditor.provenance.frozen import Parent
 
+pytestmark = pytest.mark.slow
+
 NAME = "spring"
 
 

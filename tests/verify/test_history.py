@@ -14,6 +14,8 @@ import pytest
 from auditor.ledger import Ledger
 from auditor.verify import NotVerified, RollbackUnprotected
 
+pytestmark = pytest.mark.slow
+
 
 def more_verdicts(world: Any, count: int) -> None:
     for number in range(count):

@@ -22,6 +22,8 @@ from auditor.provenance.keys import PublicKey, public_key
 from auditor.readers import resolve
 from auditor.run import Job, Result
 
+pytestmark = pytest.mark.slow
+
 
 def keyed(site: Any, name: str = "gate") -> PublicKey:
     """The site signs with a key of this name from now on."""

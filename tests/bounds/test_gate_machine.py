@@ -13,6 +13,8 @@ import pytest
 
 from auditor.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 #: Two gates on a small file system; before the second it gets room. The results are copied out,
 #: because the file system goes with its namespace.
 SMALL = """
@@ -111,8 +113,6 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
 from auditor.cli import main
-
-pytestmark = pytest.mark.slow
 main()
 """
 

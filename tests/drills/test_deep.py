@@ -21,6 +21,8 @@ from auditor.detectors.target_residuals import TargetResiduals
 from auditor.model import Effect, Finding
 from auditor.redteam import ATTACKS_BY_NAME, collision, regression
 
+pytestmark = pytest.mark.slow
+
 BUDGET = 0.002
 
 VECTORS = Roles({"label": ("price_band",), "embedding": ("vector",)})

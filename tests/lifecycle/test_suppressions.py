@@ -17,6 +17,8 @@ from auditor.provenance.digests import sha256
 from auditor.provenance.refused import Refused
 from auditor.suppressing import Excused, suppressed
 
+pytestmark = pytest.mark.slow
+
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 RULE = "AUD-D001"
 WHY = "The lab measures every stone of this series twice."

@@ -16,6 +16,8 @@ from auditor.provenance.digests import BLOCK
 from auditor.provenance.entries import FileEntry
 from auditor.verify import NotVerified, reading, roots
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["buffer", "blocks"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:

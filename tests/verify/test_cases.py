@@ -16,6 +16,8 @@ from auditor.ledger import Ledger
 from auditor.provenance.digests import subject_digest
 from auditor.provenance.strict_json import canonical
 
+pytestmark = pytest.mark.slow
+
 EXTENSION = "https://auditor.example/audit/v1"
 RESOURCE = "vendor-a/stones@2026-11-22"
 

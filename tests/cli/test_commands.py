@@ -156,11 +156,12 @@ def test_explain_knows_every_rule_that_is_listed(gated: Any) -> None:
 
 def test_history(gated: Any) -> None:
     done = gated.call("history", "-n", "4")
-    lines = done.out.splitlines()
-    assert len(lines) == 4
-    assert lines[0].split()[2] == "verdict"
-    assert gated.visible("runs")[-1].name in lines[0]
+    assert len(done.out.splitlines()) == 4
     full = gated.call("history", "-n", "1000").out
+    assert full.startswith(done.out)
+    # The site is shared, and tests run in any order: others add entries that are no verdicts.
+    verdicts = [line for line in full.splitlines() if line.split()[2] == "verdict"]
+    assert gated.visible("runs")[-1].name in verdicts[0]
     assert "quarantine.created" in full
     assert full.rstrip().splitlines()[-1].split()[2] == "baseline.promoted"
 

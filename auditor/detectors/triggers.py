@@ -54,6 +54,9 @@ LABELS = 30
 CONTINUOUS = 50
 #: The domain test rejects "no drift" below this.
 DRIFTED = 0.05
+#: Batch rows that are counted for each trusted one at most. Of the clumps of a longer batch trusted
+#: rows know too little: what they missed would be claimed.
+LONGER = 4
 #: Rows that few contributors sent: this share of them, by this many contributors.
 CONCENTRATED, FEW = 0.8, 3
 
@@ -143,6 +146,7 @@ class Triggers:
         senders: Coded | None,
     ) -> _Found:
         trusted = self.baseline.sample.filter(pa.array(_unlike(self.baseline, self.copies)))
+        first = _at_most(first, LONGER * trusted.num_rows, self.seed)
         slots = fit_slots(trusted, table, columns)
         if not slots:
             raise Unavailable("nothing repeats and no number column of the baseline varies")
@@ -255,6 +259,16 @@ def _first(copies: Copies, batch: Batch, baseline: Baseline) -> npt.NDArray[np.b
     _, earliest = np.unique(families.family, return_index=True)
     first[families.rows[earliest]] = True
     return first
+
+
+def _at_most(rows: npt.NDArray[np.bool_], most: int, seed: int) -> npt.NDArray[np.bool_]:
+    """A seeded sample of the marked rows: bool[rows]."""
+    marked = np.flatnonzero(rows)
+    if len(marked) <= most:
+        return rows
+    chosen = np.zeros(len(rows), dtype=bool)
+    chosen[np.random.default_rng([seed, 7]).choice(marked, most, replace=False)] = True
+    return chosen
 
 
 def _unlike(baseline: Baseline, copies: Copies) -> npt.NDArray[np.bool_]:

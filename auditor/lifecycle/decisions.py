@@ -144,9 +144,7 @@ def read(payload: bytes) -> Decision:
     """
     said = statement.read(payload, PREDICATE_TYPE)
     predicate = said.predicate
-    for name in predicate.values:
-        if name not in _FIELDS:
-            raise Refused("FIELD_UNKNOWN", f'"{printable(name)}" is not a field of a decision.')
+    predicate.require_known(_FIELDS, "a decision")
     decision = Decision(
         kind=_kind(predicate),
         about=_about(said),

@@ -13,7 +13,7 @@ from typing import Final
 from auditor.provenance import dsse, statement, strict_json
 from auditor.provenance.digests import sha256
 from auditor.provenance.fields import Fields
-from auditor.provenance.refused import Refused, printable
+from auditor.provenance.refused import Refused
 from auditor.provenance.strict_json import Json
 from auditor.provenance.times import format_time
 from auditor.trust import thresholds
@@ -90,9 +90,7 @@ def read(payload: bytes) -> frozenset[str]:
     """
     said = statement.read(payload, PREDICATE_TYPE)
     predicate = said.predicate
-    for name in predicate.values:
-        if name not in _FIELDS:
-            raise Refused("FIELD_UNKNOWN", f'"{printable(name)}" is not a field of a recall.')
+    predicate.require_known(_FIELDS, "a recall")
     selector = predicate.section("selector")
     if not selector.values or not set(selector.values) <= set(SELECTORS):
         raise Refused("FIELD_VALUE", f"A recall selects by one of {', '.join(SELECTORS)}.")

@@ -103,9 +103,7 @@ def read(payload: bytes) -> Listed:
     """
     said = statement.read(payload, PREDICATE_TYPE)
     predicate = said.predicate
-    for name in predicate.values:
-        if name not in ("suppressions", "createdOn"):
-            raise Refused("FIELD_UNKNOWN", f'"{printable(name)}" is not a field of suppressions.')
+    predicate.require_known(("suppressions", "createdOn"), "suppressions")
     created_on = predicate.time("createdOn")
     entries = tuple(map(_entry, predicate.sections("suppressions")))
     if not 0 < len(entries) <= MOST:
@@ -195,9 +193,7 @@ def _images(entries: Iterable[Suppression]) -> list[Json]:
 
 
 def _entry(fields: Fields) -> Suppression:
-    for name in fields.values:
-        if name not in _FIELDS:
-            raise Refused("FIELD_UNKNOWN", f'"{printable(name)}" is not a field of a suppression.')
+    fields.require_known(_FIELDS, "a suppression")
     scope = fields.text("scope")
     if scope not in SCOPES:
         raise Refused("FIELD_VALUE", f'"{printable(scope)}" is not one of {", ".join(SCOPES)}.')

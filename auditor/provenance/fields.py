@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -31,6 +31,16 @@ class Fields:
         if not isinstance(value, dict):
             raise Refused("FIELD_TYPE", f"{where} must be an object.")
         return cls(value, where)
+
+    def require_known(self, allowed: Collection[str], what: str) -> None:
+        """Refuse a field that `what` does not have: a misspelt restriction restricts nothing.
+
+        Raises:
+            Refused: FIELD_UNKNOWN.
+        """
+        for name in self.values:
+            if name not in allowed:
+                raise Refused("FIELD_UNKNOWN", f'"{printable(name)}" is not a field of {what}.')
 
     def has(self, name: str) -> bool:
         """Whether the field is there and not null."""

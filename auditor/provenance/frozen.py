@@ -81,9 +81,7 @@ def read(payload: bytes) -> Frozen:
     """
     said = statement.read(payload, PREDICATE_TYPE)
     predicate, (subject, digest) = said.predicate, said.subject()
-    for name in predicate.values:
-        if name not in _FIELDS:
-            raise Refused("FIELD_UNKNOWN", f'"{printable(name)}" is not a field of a data set.')
+    predicate.require_known(_FIELDS, "a data set")
     if not subject.startswith("dataset:") or not is_name(subject.removeprefix("dataset:")):
         raise Refused("FIELD_VALUE", f'"{printable(subject)}" is not the name of a data set.')
     parents = tuple(map(_parent, predicate.sections("parents")))

@@ -14,7 +14,7 @@ from typing import Final
 from auditor.provenance import statement, strict_json
 from auditor.provenance.digests import is_sha256, sha256
 from auditor.provenance.fields import Fields
-from auditor.provenance.refused import Refused, printable
+from auditor.provenance.refused import Refused
 from auditor.provenance.strict_json import Json
 from auditor.provenance.times import format_time
 
@@ -89,9 +89,7 @@ def read(payload: bytes) -> Status:
     """
     said = statement.read(payload, PREDICATE_TYPE)
     predicate = said.predicate
-    for name in predicate.values:
-        if name not in _FIELDS:
-            raise Refused("FIELD_UNKNOWN", f'"{printable(name)}" is not a field of a status.')
+    predicate.require_known(_FIELDS, "a status")
     recalled = predicate.texts("recalled")
     if not all(is_sha256(one) for one in recalled):
         raise Refused("DIGEST_ALGORITHM", "recalled needs sha256 in lowercase hex.")

@@ -12,15 +12,8 @@ Choice = TypeVar("Choice", bound=str)
 
 
 def known(fields: Fields, *allowed: str) -> None:
-    """Refuse a field that the format does not have: a misspelt restriction restricts nothing.
-
-    Raises:
-        Refused: FIELD_UNKNOWN.
-    """
-    for name in fields.values:
-        if name not in allowed:
-            text = f'"{printable(name)}" is not a field of {fields.where}.'
-            raise Refused("FIELD_UNKNOWN", text)
+    """`Fields.require_known`, under the object's own path."""
+    fields.require_known(allowed, fields.where)
 
 
 def positive(fields: Fields, name: str) -> int:

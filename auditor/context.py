@@ -15,7 +15,7 @@ from auditor.baseline import Baseline
 from auditor.batch import Batch, Shared
 from auditor.model import Evidence, Outcome, Rule
 from auditor.rowhash import Words
-from auditor.signature_list import SignatureList
+from auditor.texts.signature_list import SignatureList
 
 Options = TypeVar("Options")
 

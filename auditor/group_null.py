@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from auditor.batch import Batch, distinct, texts
 from auditor.errors import Unavailable
-from auditor.label_residuals import spread
+from auditor.labels.residuals import spread
 from auditor.statistics import permutation_tail
 
 Floats = npt.NDArray[np.float64]

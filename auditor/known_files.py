@@ -7,7 +7,7 @@ from typing import Final
 
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity
 from auditor.report_records import FileRecord
-from auditor.signature_list import SignatureList
+from auditor.texts.signature_list import SignatureList
 
 KNOWN_FILE: Final = Rule(
     id="AUD-I004",

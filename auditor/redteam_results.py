@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from auditor.chance import Predictable
 from auditor.curves import Rate
 from auditor.formats import html_redteam
+from auditor.labels.chance import Predictable
 from auditor.redteaming import Measured
 from auditor.site import own_version
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from auditor.chance import Predictable, predictable
 from auditor.config import Settings
 from auditor.curves import CLEAN, Summary, Tried, summary
 from auditor.errors import ConfigError
 from auditor.grounds import ground_of
+from auditor.labels.chance import Predictable, predictable
 from auditor.trial_file import TrialFile
 from auditor.trials import ATTACKS, Ground, Trial, attempt, spread
 

@@ -17,7 +17,7 @@ from auditor.baseline import Baseline
 from auditor.batch import Batch, as_text, read_columns
 from auditor.errors import Unavailable
 from auditor.features import Encoder
-from auditor.label_model import REACH, Classes
+from auditor.labels.model import REACH, Classes
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]

@@ -35,8 +35,8 @@ from auditor.provenance.signatures import verify
 from auditor.provenance.strict_json import MAX_BYTES
 from auditor.readers import RULES as READER_RULES
 from auditor.readers import read_plain
-from auditor.signature_list import SignatureList
 from auditor.site_suppressions import Suppressions
+from auditor.texts.signature_list import SignatureList
 from auditor.trust.policy import TrustPolicy
 from auditor.workspace import Workspace
 

@@ -19,7 +19,7 @@ from auditor.config import detector_options, load
 from auditor.context import Context, Record, Sent
 from auditor.demo import ROLES
 from auditor.detectors.outliers import Options as OutlierOptions
-from auditor.signature_list import SignatureList
+from auditor.texts.signature_list import SignatureList
 
 # No test asserts a time, and a loaded machine misses the default of 200 ms an example.
 settings.register_profile("auditor", deadline=None)

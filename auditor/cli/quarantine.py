@@ -12,8 +12,8 @@ from auditor.cli.audits import Config, Quiet
 from auditor.cli.common import Exit, end_progress, load_settings, progress, refuse_target
 
 if TYPE_CHECKING:
-    from auditor.desk import Desk, Ground, Person
-    from auditor.expiring import Done
+    from auditor.afterwards.desk import Desk, Ground, Person
+    from auditor.afterwards.expiring import Done
     from auditor.lifecycle.decisions import Vote
 
 RunId = Annotated[str, typer.Argument(help="The run that set the rows aside, or the start of it.")]
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def review(run: RunId, config: Config = None) -> None:
     """Open the review of a set, or take an open request back: its approvals are void then."""
-    from auditor import deciding
+    from auditor.afterwards import deciding
 
     aside = deciding.review(desk_of(config), run)
     typer.echo(f"{aside.run}  {aside.set_sha256}  under review")
@@ -65,7 +65,7 @@ def request(
     config: Config = None,
 ) -> None:
     """Ask for the release of a set, as a releaser of the trust policy; it is your own vote."""
-    from auditor import deciding
+    from auditor.afterwards import deciding
 
     person, ground = _said(sign_with, passphrase_env, code, reason, evidence)
     vote = deciding.request(desk_of(config), run, person, ground, break_glass=break_glass)
@@ -82,7 +82,7 @@ def approve(
     config: Config = None,
 ) -> None:
     """Agree to a release that somebody else asked for."""
-    from auditor import deciding
+    from auditor.afterwards import deciding
 
     person, ground = _said(sign_with, passphrase_env, code, reason, evidence)
     _print(deciding.approve(desk_of(config), run, person, ground), "approved the release")
@@ -98,7 +98,7 @@ def deny(
     config: Config = None,
 ) -> None:
     """Refuse a release; one releaser is enough, and it is final."""
-    from auditor import deciding
+    from auditor.afterwards import deciding
 
     person, ground = _said(sign_with, passphrase_env, code, reason, evidence)
     _print(deciding.deny(desk_of(config), run, person, ground), "denied the release")
@@ -120,7 +120,7 @@ def ratify(
     quiet: Quiet = False,
 ) -> None:
     """Stand by an emergency release as the second person, within 24 hours."""
-    from auditor import deciding, releasing
+    from auditor.afterwards import deciding, releasing
 
     person, ground = _said(sign_with, passphrase_env, code, reason, evidence)
     desk = desk_of(config)
@@ -137,7 +137,7 @@ def decisions(
     config: Config = None,
 ) -> None:
     """Print what was decided about a set, by whom, and why."""
-    from auditor.decided import COLUMNS, lines
+    from auditor.afterwards.decided import COLUMNS, lines
     from auditor.formats.escape import csv_row, terminal
 
     found = lines(desk_of(config), run)
@@ -153,7 +153,7 @@ def decisions(
 
 def expire(config: Config = None) -> None:
     """Expire sets that nobody decided about in 30 days, and recall what nobody ratified."""
-    from auditor.expiring import expire as due
+    from auditor.afterwards.expiring import expire as due
 
     _print_done(list(due(desk_of(config))))
 
@@ -166,9 +166,9 @@ def purge(
     config: Config = None,
 ) -> None:
     """Delete the rows of an expired set. The ledger and the decisions stay."""
+    from auditor.afterwards.expiring import purge as purge_one
+    from auditor.afterwards.expiring import purge_due
     from auditor.errors import ConfigError
-    from auditor.expiring import purge as purge_one
-    from auditor.expiring import purge_due
 
     if bool(run) == due:
         raise ConfigError("name a run, or give --due, and not both")
@@ -178,14 +178,14 @@ def purge(
 
 def desk_of(config: Path | None) -> Desk:
     """The desk of the site that the settings describe, now."""
-    from auditor.desk import Desk
+    from auditor.afterwards.desk import Desk
     from auditor.site import utc_now
 
     return Desk.of(load_settings(config), utc_now())
 
 
 def _release(desk: Desk, run: str, quiet: bool) -> None:
-    from auditor import releasing
+    from auditor.afterwards import releasing
     from auditor.formats import text
     from auditor.model import Verdict
     from auditor.site import utc_now
@@ -201,7 +201,7 @@ def _release(desk: Desk, run: str, quiet: bool) -> None:
 def _said(
     key: Path, passphrase_env: str | None, code: str, reason: str, evidence: list[str] | None
 ) -> tuple[Person, Ground]:
-    from auditor.desk import Ground, Person
+    from auditor.afterwards.desk import Ground, Person
 
     return Person(key, passphrase_env), Ground(code, reason, tuple(evidence or ()))
 

@@ -12,7 +12,7 @@ from auditor.cli.audits import Config
 from auditor.cli.common import Exit, load_settings, refuse_target
 
 if TYPE_CHECKING:
-    from auditor.quarantined import Aside
+    from auditor.afterwards.quarantined import Aside
 
 RunId = Annotated[str, typer.Argument(help="A run id, the start of one, or latest.")]
 
@@ -26,7 +26,7 @@ def add_to(group: typer.Typer) -> None:
 
 def list_sets(config: Config = None) -> None:
     """List the sets of rows that were set aside, and what became of them."""
-    from auditor import quarantined
+    from auditor.afterwards import quarantined
     from auditor.errors import AuditorError
     from auditor.formats.escape import terminal
     from auditor.site import workspace
@@ -95,7 +95,7 @@ def export_set(
 
 
 def _find(run: str, config: Path | None) -> Aside:
-    from auditor import quarantined
+    from auditor.afterwards import quarantined
     from auditor.site import workspace
     from auditor.site_ledger import ledger_of
 

@@ -13,7 +13,7 @@ from auditor.cli.common import Exit
 from auditor.cli.quarantine import desk_of
 
 if TYPE_CHECKING:
-    from auditor.recalling import Recalled, Selector
+    from auditor.afterwards.recalling import Recalled, Selector
 
 
 def register(app: typer.Typer) -> None:
@@ -56,8 +56,8 @@ def recall(
     The next `auditor status issue` tells every training job. Names the data sets and training runs
     that are concerned. Exit 12 where something could not be looked into.
     """
-    from auditor.desk import Person
-    from auditor.recalling import recall as take_back
+    from auditor.afterwards.desk import Person
+    from auditor.afterwards.recalling import recall as take_back
 
     selector = _selector(key, source, contributor, batch, since)
     person = Person(sign_with, passphrase_env) if sign_with else None
@@ -74,7 +74,7 @@ def consumed(
     config: Config = None,
 ) -> None:
     """Say which training run used an attested batch or a data set, so that a recall names it."""
-    from auditor.freezing import consume
+    from auditor.afterwards.freezing import consume
 
     consume(desk_of(config), used, run, model)
     typer.echo(f"logged: {run} used {used}")
@@ -89,7 +89,7 @@ def freeze(
     config: Config = None,
 ) -> None:
     """Sign one list of many published batches; a training job loads it as one data set."""
-    from auditor.freezing import freeze as make
+    from auditor.afterwards.freezing import freeze as make
 
     path, found = make(desk_of(config), name, batches)
     for parent in found.parents:
@@ -104,8 +104,8 @@ def _selector(
     batch: str | None,
     since: str | None,
 ) -> Selector:
+    from auditor.afterwards.recalling import By, Selector
     from auditor.errors import ConfigError
-    from auditor.recalling import By, Selector
 
     given: dict[By, str | None] = {
         "key": key,

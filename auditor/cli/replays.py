@@ -12,8 +12,8 @@ from auditor.cli.common import Exit, end_progress, load_settings, progress
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from auditor.replaying import Replay
-    from auditor.tracing import Sighting
+    from auditor.afterwards.replaying import Replay
+    from auditor.afterwards.tracing import Sighting
 
 _SHOWN = 20
 
@@ -37,7 +37,7 @@ def replay(
 
     Touches neither ledger nor published files. Exit 0 the same, 13 not, or it could not be told.
     """
-    from auditor.replaying import replay as run_again
+    from auditor.afterwards.replaying import replay as run_again
 
     settings = load_settings(config, files_must_exist=False)
     try:
@@ -62,11 +62,11 @@ def trace(
     """
     import datetime as dt
 
-    from auditor.desk import Desk
+    from auditor.afterwards.desk import Desk
+    from auditor.afterwards.tracing import trace as look
     from auditor.formats.escape import terminal
     from auditor.site import workspace
     from auditor.site_ledger import ledger_of
-    from auditor.tracing import trace as look
 
     settings = load_settings(config, files_must_exist=False)
     # Nothing is decided here, so that no trust policy is needed.

@@ -25,7 +25,7 @@ from auditor.batch import Batch, Roles, Shared, as_text, read_columns, texts
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder
-from auditor.label_claims import (
+from auditor.labels.claims import (
     Claim,
     Expected,
     Judged,
@@ -34,10 +34,10 @@ from auditor.label_claims import (
     judge_senders,
     suspicion,
 )
-from auditor.label_model import Classes, Codes, LabelModel, Scores, out_of_fold
-from auditor.label_residuals import ENOUGH, Softening, trusted_spreads
+from auditor.labels.model import Classes, Codes, LabelModel, Scores, out_of_fold
+from auditor.labels.residuals import ENOUGH, Softening, trusted_spreads
+from auditor.labels.trusted import trusted_labels
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
-from auditor.trusted_labels import trusted_labels
 
 #: More distinct values than this in a real-valued label make it a target to regress on.
 CONTINUOUS = 50

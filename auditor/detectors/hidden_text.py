@@ -26,13 +26,13 @@ import pyarrow.compute as pc
 
 from auditor.baseline import Baseline
 from auditor.batch import Batch
-from auditor.confusables import skeleton
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import is_category
-from auditor.invisible import KINDS
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
-from auditor.text_claims import Claim, claims_of, plain_texts, shown, text_columns, usual_key
+from auditor.texts.claims import Claim, claims_of, plain_texts, shown, text_columns, usual_key
+from auditor.texts.confusables import skeleton
+from auditor.texts.invisible import KINDS
 
 Rows = npt.NDArray[np.int64]
 

@@ -24,8 +24,8 @@ from auditor.batch import Batch
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
-from auditor.signature_list import Search, SignatureList
-from auditor.text_claims import plain_texts, shown, text_columns
+from auditor.texts.claims import plain_texts, shown, text_columns
+from auditor.texts.signature_list import Search, SignatureList
 
 Rows = npt.NDArray[np.int64]
 #: Entries that are named one by one; the rest share a finding.

@@ -23,7 +23,8 @@ from auditor.batch import Batch, Roles, Shared, as_text, read_columns, texts
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder
-from auditor.label_model import Classes, Codes, LabelModel, Scores, doubt, out_of_fold
+from auditor.labels.model import Classes, Codes, LabelModel, Scores, doubt, out_of_fold
+from auditor.labels.trusted import trusted_labels
 from auditor.model import (
     Effect,
     Family,
@@ -37,7 +38,6 @@ from auditor.model import (
 )
 from auditor.statistics import excess_tail
 from auditor.tails import Excess, Reference, excess_groups
-from auditor.trusted_labels import trusted_labels
 
 #: More distinct values than this in a real-valued label make it a target to regress on.
 CONTINUOUS = 50

@@ -26,11 +26,11 @@ from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder, Matrix, numbers
 from auditor.items import Slot, fit_slots
-from auditor.label_model import Classes, Codes, LabelModel, Scores, out_of_fold
-from auditor.label_slices import REGIONS, Cut, Labelled, Slice, label_slices
+from auditor.labels.model import Classes, Codes, LabelModel, Scores, out_of_fold
+from auditor.labels.slices import REGIONS, Cut, Labelled, Slice, label_slices
+from auditor.labels.trusted import trusted_labels
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
 from auditor.regions import Partition, fit_regions
-from auditor.trusted_labels import trusted_labels
 
 Items = npt.NDArray[np.int32]
 

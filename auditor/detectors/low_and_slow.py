@@ -24,10 +24,10 @@ from auditor.context import NO_SUMS, Context, Sums, subject_of
 from auditor.detectors.contributors import Contributors, Trusted, judge_labels
 from auditor.detectors.contributors import Options as ContributorOptions
 from auditor.errors import Unavailable
-from auditor.label_claims import Claim, Judged, by_sender, direction, suspicion
-from auditor.label_evidence import TILTS, VERSION, Floats, Standing, Weighed, stand, weigh
-from auditor.label_model import Codes
-from auditor.label_residuals import WRONG_SHARES
+from auditor.labels.claims import Claim, Judged, by_sender, direction, suspicion
+from auditor.labels.evidence import TILTS, VERSION, Floats, Standing, Weighed, stand, weigh
+from auditor.labels.model import Codes
+from auditor.labels.residuals import WRONG_SHARES
 from auditor.model import Effect, Evidence, Family, Finding, Outcome, Rule, Severity, row_table
 
 #: Characters of a contributor's name in a finding.

@@ -22,9 +22,7 @@ import pyarrow as pa
 
 from auditor.baseline import Baseline
 from auditor.batch import Batch, as_text
-from auditor.closeness import Closeness, Floats, Rows
 from auditor.context import Context
-from auditor.contrasts import Claim, Contrast, contrasts, strongest
 from auditor.copies import age, content_columns, take_rows
 from auditor.errors import Unavailable
 from auditor.features import Encoder
@@ -38,9 +36,11 @@ from auditor.model import (
     ranking_table,
     row_table,
 )
-from auditor.near_families import Families, families
-from auditor.near_pairs import PARTS, Pool, pool
-from auditor.near_search import Spread, more_members
+from auditor.near_copies.closeness import Closeness, Floats, Rows
+from auditor.near_copies.contrasts import Claim, Contrast, contrasts, strongest
+from auditor.near_copies.families import Families, families
+from auditor.near_copies.pairs import PARTS, Pool, pool
+from auditor.near_copies.search import Spread, more_members
 
 Mask = npt.NDArray[np.bool_]
 

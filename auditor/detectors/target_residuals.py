@@ -26,6 +26,7 @@ from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder, Matrix, numbers
 from auditor.group_null import positions
+from auditor.labels.target import TargetModel, better, fit, out_of_fold, trimmed
 from auditor.model import (
     Effect,
     Family,
@@ -39,7 +40,6 @@ from auditor.model import (
 )
 from auditor.statistics import excess_tail
 from auditor.tails import Excess, Reference, dispersion_between, excess_groups
-from auditor.target_model import TargetModel, better, fit, out_of_fold, trimmed
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]

@@ -17,7 +17,7 @@ from auditor.provenance.keys import PublicKey
 from auditor.provenance.refused import Refused, printable
 from auditor.provenance.strict_json import Json
 from auditor.provenance.times import SKEW, format_time
-from auditor.signature_list import SignatureList, domain, token
+from auditor.texts.signature_list import SignatureList, domain, token
 
 PREDICATE_TYPE: Final = "https://auditor.example/attestation/known-bad/v1"
 KINDS: Final = ("tokens", "domains", "files")

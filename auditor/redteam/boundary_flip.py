@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from auditor import label_model
 from auditor.batch import Roles
 from auditor.errors import Unavailable
 from auditor.features import Encoder
+from auditor.labels import model as label_model
 from auditor.redteam.changing import changed
 from auditor.redteam.planting import Planted, classes, need_rows, plain
 from auditor.redteam.senders import pool_of

@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from auditor.label_evidence import TILTS, stand, weigh
-from auditor.label_residuals import Groups
+from auditor.labels.evidence import TILTS, stand, weigh
+from auditor.labels.residuals import Groups
 
 MANY = 10**9
 ONE = Groups.sorted(np.zeros(5, dtype=np.int64))

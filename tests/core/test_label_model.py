@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auditor.label_model import MIN_ROWS, Classes, doubt, fit, out_of_fold
+from auditor.labels.model import MIN_ROWS, Classes, doubt, fit, out_of_fold
 
 RNG = np.random.default_rng(0)
 CODES = np.repeat([0, 1], 60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auditor.label_residuals import (
+from auditor.labels.residuals import (
     Contrast,
     Groups,
     Softening,

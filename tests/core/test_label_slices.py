@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.label_slices import REGIONS, Cut, Labelled, Slice, label_slices
+from auditor.labels.slices import REGIONS, Cut, Labelled, Slice, label_slices
 
 SLOTS = [Cut(f"c{i}", 6) for i in range(5)]
 

@@ -11,7 +11,7 @@ import pytest
 
 from auditor.errors import Unavailable
 from auditor.group_null import Grouped, grouped, positions, sums_standing_out
-from auditor.label_model import Classes
+from auditor.labels.model import Classes
 from auditor.neighbours import class_ratios
 from auditor.shapley import knn_shapley
 from auditor.sides import Sides, vectors

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from auditor.baseline import Baseline
 from auditor.batch import Roles, TableBatch
-from auditor.confusables import LOOKALIKES, deceptions, skeleton
 from auditor.context import Context
 from auditor.detectors.hidden_text import HiddenText
 from auditor.errors import Unavailable
-from auditor.invisible import KINDS, kind_of, may_hide, visible, without_ordinary
 from auditor.model import Finding
+from auditor.texts.confusables import LOOKALIKES, deceptions, skeleton
+from auditor.texts.invisible import KINDS, kind_of, may_hide, visible, without_ordinary
 
 #: Languages, emoji and formulas that need what is hidden elsewhere.
 ORDINARY = [

@@ -19,7 +19,7 @@ from auditor.errors import Unavailable
 from auditor.provenance import dsse, keys, signatures
 from auditor.provenance.refused import Refused
 from auditor.report_records import FileRecord
-from auditor.signature_list import Search, SignatureList, domain, folded, token
+from auditor.texts.signature_list import Search, SignatureList, domain, folded, token
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(days=90)

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from auditor.baseline import Baseline
 from auditor.batch import Roles, TableBatch
-from auditor.closeness import Closeness
 from auditor.context import Context
-from auditor.contrasts import contrasts, strongest
 from auditor.detectors.near_duplicates import NearDuplicates, Options
 from auditor.errors import Unavailable
 from auditor.features import Encoder
-from auditor.near_pairs import Pool, alike, column_words, pool
+from auditor.near_copies.closeness import Closeness
+from auditor.near_copies.contrasts import contrasts, strongest
+from auditor.near_copies.pairs import Pool, alike, column_words, pool
 
 FEATURES = (*(f"x{i}" for i in range(6)), "kind")
 ROLES = Roles(

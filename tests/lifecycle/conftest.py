@@ -141,8 +141,8 @@ class World:
         """The desk some time after now, under settings that may be changed."""
         import contextlib
 
+        from auditor.afterwards.desk import Desk
         from auditor.config import load
-        from auditor.desk import Desk
 
         if changes:
             self.site.configure(**changes)

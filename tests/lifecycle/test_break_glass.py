@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from auditor.expiring import expire
+from auditor.afterwards.expiring import expire
 from auditor.provenance import dsse
 
 EXTENSION = "https://auditor.example/audit/v1"
@@ -78,8 +78,8 @@ def test_a_second_person_stands_by_it(world: Any) -> None:
 def test_too_late_to_ratify(world: Any) -> None:
     import pytest
 
-    from auditor import deciding
-    from auditor.desk import Ground, NotDecided, Person
+    from auditor.afterwards import deciding
+    from auditor.afterwards.desk import Ground, NotDecided, Person
 
     emergency(world)
     person, ground = Person(world.key("bob")), Ground("confirmed-by-source", "x" * 20)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from auditor import expiring, releasing
-from auditor.desk import NotDecided
+from auditor.afterwards import expiring, releasing
+from auditor.afterwards.desk import NotDecided
 
 DAY = dt.timedelta(days=1)
 

@@ -189,7 +189,7 @@ def test_what_is_frozen(world: Any) -> None:
 
 
 def test_a_crash_after_the_event_shows_the_data_set_at_the_next_call(world: Any) -> None:
-    from auditor import freezing
+    from auditor.afterwards import freezing
 
     def dies(*_: Any) -> None:
         raise OSError("the machine stops here")

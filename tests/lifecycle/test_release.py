@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from auditor import releasing
+from auditor.afterwards import releasing
 from auditor.errors import LedgerError
 from auditor.ledger import Ledger
 from auditor.provenance import dsse
@@ -278,7 +278,7 @@ def test_a_parent_that_was_recalled_releases_nothing(world: Any) -> None:
 
 def test_a_new_claim_about_a_row_stops_the_release(world: Any) -> None:
     """What was not waived is found again: nothing is published, not even the rest."""
-    from auditor import release_screening
+    from auditor.afterwards import release_screening
 
     world.agreed()
     desk = world.desk()

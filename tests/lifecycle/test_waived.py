@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from auditor.afterwards.waived import Joined, Waived
 from auditor.batch import BatchKind, Roles, TableBatch, read_columns
 from auditor.model import Effect, Finding, Outcome, Severity, Tally, ranking_table, row_table
 from auditor.policy import Policy, decide
 from auditor.site import all_rules
-from auditor.waived import Joined, Waived
 
 RULE, OTHER = "AUD-D001", "AUD-D003"
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 from auditor.batch import Roles
-from auditor.chance import predictable
 from auditor.curves import CLEAN, Rate, Tried, summary
 from auditor.errors import ConfigError
 from auditor.formats import html_redteam
+from auditor.labels.chance import predictable
 from auditor.redteam.pure_noise import ROLES, pure_noise
 from auditor.trial_file import TrialFile
 

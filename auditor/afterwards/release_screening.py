@@ -20,16 +20,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from auditor.afterwards.logged_runs import named_file
+from auditor.afterwards.quarantined import OWN, Aside
+from auditor.afterwards.waived import Joined, Mask, Waived
 from auditor.batch import Batch, BatchKind, Roles
 from auditor.engine import run as run_detectors
 from auditor.errors import BatchError
-from auditor.logged_runs import named_file
 from auditor.model import Family, Outcome, Verdict
 from auditor.provenance.digests import subject_digest
 from auditor.provenance.entries import FileEntry
 from auditor.provenance.refused import Refused
 from auditor.provenance.verification import Verification
-from auditor.quarantined import OWN, Aside
 from auditor.readers import Ingest, Source, StagedBatch, ingest
 from auditor.report_records import SelfMeasurement
 from auditor.run import Decided, Run, Screened
@@ -41,7 +42,6 @@ from auditor.screening import (
     reader_outcomes,
 )
 from auditor.trust.policy import RELEASES
-from auditor.waived import Joined, Mask, Waived
 
 if TYPE_CHECKING:
     from auditor.context import Detector

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from auditor import logged_runs
+from auditor.afterwards import logged_runs
+from auditor.afterwards.logged_runs import LoggedRun, named_file
 from auditor.errors import AuditorError, ConfigError, LedgerError
 from auditor.ledger import NONE_YET, Entry, Ledger
 from auditor.lifecycle.states import SetHistory, set_history
-from auditor.logged_runs import LoggedRun, named_file
 from auditor.provenance.refused import Refused
 from auditor.workspace import Workspace
 from auditor.workspace.durable import write_durably

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from auditor.label_residuals import (
+from auditor.labels.residuals import (
     WRONG_SHARES,
     Contrast,
     Groups,

@@ -18,7 +18,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditor.invisible import visible
+from auditor.texts.invisible import visible
 
 
 def _pairs(theirs: str, latin: str) -> dict[str, str]:

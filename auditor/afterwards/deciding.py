@@ -9,13 +9,13 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from auditor.desk import BREAK_GLASS, Desk, Ground, Person
+from auditor.afterwards.desk import BREAK_GLASS, Desk, Ground, Person
+from auditor.afterwards.quarantined import Aside
 from auditor.errors import ConfigError
 from auditor.lifecycle import decisions
 from auditor.lifecycle.decisions import About, Decision, Kind, Vote
 from auditor.lifecycle.states import SetState, require_possible
 from auditor.provenance.refused import Refused
-from auditor.quarantined import Aside
 from auditor.signing import FileSigner, add_signature, unsigned_envelope
 
 

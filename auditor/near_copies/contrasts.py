@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from auditor.closeness import Floats
-from auditor.near_pairs import Pool
+from auditor.near_copies.closeness import Floats
+from auditor.near_copies.pairs import Pool
 from auditor.statistics import excess_tail
 
 Mask = npt.NDArray[np.bool_]

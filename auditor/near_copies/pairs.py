@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from auditor.closeness import Cells, Closeness, Floats, Rows
 from auditor.features import Matrix
+from auditor.near_copies.closeness import Cells, Closeness, Floats, Rows
 
 Words = npt.NDArray[np.uint64]
 

@@ -16,13 +16,13 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from auditor.afterwards.rerun import Recorded, Rerun, prepare, recorded
 from auditor.config import Settings
 from auditor.errors import ConfigError
 from auditor.pipeline import audit
 from auditor.publish import sha256_of
 from auditor.readers import Source, resolve
 from auditor.report_records import Report
-from auditor.rerun import Recorded, Rerun, prepare, recorded
 from auditor.run import Progress, Result
 from auditor.site import workspace
 from auditor.site_ledger import ledger_of

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from auditor import quarantined, site_suppressions, suites
+from auditor import site_suppressions, suites
+from auditor.afterwards import quarantined
+from auditor.afterwards.quarantined import OWN, Aside
 from auditor.attesting import settings_digest
 from auditor.config import Settings
 from auditor.errors import ConfigError, TrustError
@@ -18,7 +20,6 @@ from auditor.lifecycle.decisions import About
 from auditor.provenance.codes import CODES
 from auditor.provenance.refused import Refused
 from auditor.provenance.sequence import compare_clock
-from auditor.quarantined import OWN, Aside
 from auditor.site import workspace
 from auditor.site_ledger import ledger_of
 from auditor.trust.policy import TrustPolicy

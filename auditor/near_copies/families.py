@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from auditor.closeness import Floats, Rows
-from auditor.contrasts import Claim
-from auditor.near_pairs import Pool
+from auditor.near_copies.closeness import Floats, Rows
+from auditor.near_copies.contrasts import Claim
+from auditor.near_copies.pairs import Pool
 
 Mask = npt.NDArray[np.bool_]
 

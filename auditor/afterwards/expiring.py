@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from auditor import quarantined
-from auditor.desk import BREAK_GLASS, Desk
+from auditor.afterwards import quarantined
+from auditor.afterwards.desk import BREAK_GLASS, Desk
+from auditor.afterwards.quarantined import ROWS, Aside
+from auditor.afterwards.recalling import recall_runs, unsigned
+from auditor.afterwards.releasing import verdicts
 from auditor.errors import AuditorError
 from auditor.lifecycle.states import UNDECIDED, SetState, require_possible
 from auditor.provenance.refused import Refused
-from auditor.quarantined import ROWS, Aside
-from auditor.recalling import recall_runs, unsigned
-from auditor.releasing import verdicts
 
 #: How long rows wait for a decision.
 UNDECIDED_FOR: Final = dt.timedelta(days=30)

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from auditor import freezing, logged_runs
-from auditor.desk import Desk, NotDecided, Person
+from auditor.afterwards import freezing, logged_runs
+from auditor.afterwards.desk import Desk, NotDecided, Person
+from auditor.afterwards.logged_runs import LoggedRun, named_file
 from auditor.errors import ConfigError, LedgerError
 from auditor.ledger import Entry
 from auditor.lifecycle import recalls
 from auditor.lifecycle.recalls import Published, along_parents
 from auditor.lifecycle.states import BATCH_EDGES, batch_state
-from auditor.logged_runs import LoggedRun, named_file
 from auditor.provenance.refused import Refused
 from auditor.provenance.times import format_time
 from auditor.signing import FileSigner, add_signature, unsigned_envelope

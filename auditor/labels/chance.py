@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from auditor.batch import Roles
 from auditor.features import Encoder, Matrix
-from auditor.label_model import Classes, Codes, Scores, out_of_fold
+from auditor.labels.model import Classes, Codes, Scores, out_of_fold
 from auditor.statistics import auc, normal_tail
 
 #: Rows that are looked at, at most; probability that noise is taken for a signal.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from auditor.afterwards.logged_runs import named_file
 from auditor.baseline_files import current, digest_of, version_folder
 from auditor.config import Settings
 from auditor.config.fields import FOLDER, MUST_EXIST
@@ -26,7 +27,6 @@ from auditor.formats import report_json
 from auditor.history import HistoryStore, catch_up
 from auditor.ledger import Entry, Ledger
 from auditor.ledger.copying import copy_before
-from auditor.logged_runs import named_file
 from auditor.manifests import SUFFIX, roll_beside
 from auditor.model import Mode
 from auditor.provenance import dsse

@@ -14,8 +14,8 @@ import numpy as np
 
 from auditor.batch import distinct
 from auditor.errors import Unavailable
-from auditor.label_model import Classes, Codes, Scores
-from auditor.label_residuals import WRONG_SHARES, Groups, judge_groups, wrong_share
+from auditor.labels.model import Classes, Codes, Scores
+from auditor.labels.residuals import WRONG_SHARES, Groups, judge_groups, wrong_share
 from auditor.statistics import holm
 
 #: Share of the error for the pools of contributors; the rest is for single ones.

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditor.invisible import visible
+from auditor.texts.invisible import visible
 
 #: Characters of all tokens that one pass of the search looks for.
 _PATTERN: Final = 4_000

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditor.batch import Batch
-from auditor.confusables import deceptions, may_deceive
 from auditor.features import is_category
-from auditor.invisible import (
+from auditor.texts.confusables import deceptions, may_deceive
+from auditor.texts.invisible import (
     hidden_in,
     kind_of,
     may_be_unassigned,

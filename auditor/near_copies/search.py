@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.batch import Batch
-from auditor.closeness import Closeness, Floats, Rows
 from auditor.features import Encoder, Matrix
-from auditor.near_families import Families
-from auditor.near_pairs import REACH
+from auditor.near_copies.closeness import Closeness, Floats, Rows
+from auditor.near_copies.families import Families
+from auditor.near_copies.pairs import REACH
 
 #: Members that other rows are compared with, spread over the families.
 TEMPLATES: Final = 512

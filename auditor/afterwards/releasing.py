@@ -10,16 +10,16 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Final
 
-from auditor import release_screening
-from auditor.deciding import Agreed, agreed, void
-from auditor.desk import BREAK_GLASS, Desk, NotDecided
+from auditor.afterwards import release_screening
+from auditor.afterwards.deciding import Agreed, agreed, void
+from auditor.afterwards.desk import BREAK_GLASS, Desk, NotDecided
+from auditor.afterwards.quarantined import Aside
 from auditor.ledger import Entry
 from auditor.lifecycle.decisions import Kind
 from auditor.lifecycle.states import SetState
 from auditor.model import Mode
 from auditor.pipeline import Steps, begin, decide_step, finish
 from auditor.provenance.refused import Refused
-from auditor.quarantined import Aside
 from auditor.run import Job, Progress, Release, Result
 from auditor.trust.policy import RELEASES
 

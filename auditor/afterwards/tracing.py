@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from auditor import freezing
-from auditor.desk import Desk
+from auditor.afterwards import freezing
+from auditor.afterwards.desk import Desk
+from auditor.afterwards.freezing import Consumed
+from auditor.afterwards.logged_runs import load, named_file, published
+from auditor.afterwards.quarantined import Aside, aside_of, decisions
+from auditor.afterwards.row_search import ByDigest, ById, ByRows, Seen, Wanted, rows_of
 from auditor.errors import BatchError, ConfigError, LedgerError
 from auditor.formats import report_json
-from auditor.freezing import Consumed
 from auditor.ledger import Entry
-from auditor.logged_runs import load, named_file, published
 from auditor.provenance.digests import is_sha256
 from auditor.publish import ATTESTATION, sha256_of
-from auditor.quarantined import Aside, aside_of, decisions
-from auditor.row_search import ByDigest, ById, ByRows, Seen, Wanted, rows_of
 
 _REPORT: Final = "report.json"
 #: Entries that end a run.

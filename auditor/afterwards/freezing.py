@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from auditor import logged_runs
-from auditor.desk import Desk, NotDecided
+from auditor.afterwards import logged_runs
+from auditor.afterwards.desk import Desk, NotDecided
+from auditor.afterwards.logged_runs import LoggedRun, named_file
 from auditor.errors import ConfigError, LedgerError
 from auditor.ledger import Entry
-from auditor.logged_runs import LoggedRun, named_file
 from auditor.provenance import dsse, frozen
 from auditor.provenance.digests import is_sha256
 from auditor.provenance.frozen import Frozen, Parent

@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from auditor.afterwards.logged_runs import LoggedRun, named_file
+from auditor.afterwards.quarantined import OWN, Aside
 from auditor.batch import Roles, as_text
 from auditor.errors import LedgerError
 from auditor.history import Written
 from auditor.history.sync import published as history_record
 from auditor.ledger import Entry
-from auditor.logged_runs import LoggedRun, named_file
-from auditor.quarantined import OWN, Aside
 from auditor.readers import Limits, StagedBatch, ingest, resolve
 from auditor.report_records import Report
 from auditor.rowhash import KeyIndex, Words, batch_keys, row_keys, scheme

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from auditor.desk import Desk
+from auditor.afterwards.desk import Desk
+from auditor.afterwards.quarantined import Aside
 from auditor.errors import LedgerError
 from auditor.ledger import Entry
 from auditor.lifecycle.decisions import read
 from auditor.provenance import dsse
 from auditor.provenance.refused import Refused
-from auditor.quarantined import Aside
 
 COLUMNS: Final = ("at", "event", "principal", "code", "reason")
 Line = tuple[str, str, str, str, str]

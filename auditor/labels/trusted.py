@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from auditor.baseline import Baseline
 from auditor.batch import Shared, as_text
 from auditor.features import Encoder, Matrix
-from auditor.label_model import Classes, Codes, LabelModel, fit
+from auditor.labels.model import Classes, Codes, LabelModel, fit
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What people do after a verdict: decide, release, recall, freeze, replay, trace. Shell."""

@@ -1,0 +1,1 @@
+"""What is hidden, deceptive or known to be bad in texts. Pure."""

@@ -265,8 +265,15 @@ def _baseline_record(baseline: Baseline | None) -> dict[str, Scalar] | None:
 
 
 def _next_steps(decision: Decision, facts: Facts, baseline: Baseline | None) -> tuple[str, ...]:
+    passed = "Train on the published files; every row passed."
+    if baseline is None:
+        passed = (
+            "Most kinds of poisoning cannot be judged without a baseline: read what was not judged "
+            "before you train. Training jobs refuse these files unless they ask for the level "
+            "AUDITOR_NO_BASELINE."
+        )
     steps = {
-        Verdict.ACCEPT: ["Train on the published files; every row passed."],
+        Verdict.ACCEPT: [passed],
         Verdict.QUARANTINE: [
             f"Look at the rows that were set aside: `auditor quarantine show {facts.run}`.",
             "Ask the contributors that the findings name where these rows came from.",

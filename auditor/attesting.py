@@ -9,6 +9,7 @@ from typing import Any, Final
 from auditor import suites
 from auditor.config import Settings, digest
 from auditor.errors import TrustError
+from auditor.gate_role import why_not
 from auditor.model import Mode, Verdict
 from auditor.provenance import attestation
 from auditor.provenance.codes import CODES
@@ -16,15 +17,13 @@ from auditor.provenance.manifest import FileEntry
 from auditor.report_records import Report
 from auditor.run import Decided, Run
 from auditor.screening import judging
-from auditor.signing import FileSigner, sign, unsigned_envelope
+from auditor.signing import add_signature, unsigned_envelope
 from auditor.site import all_rules, own_version, version_of
-from auditor.trust.thresholds import standing
+from auditor.site_signer import signer_of
 
 _VALID: Final = dt.timedelta(days=30)
 #: How long an emergency release may be trained on, unless a second person stands by it.
 _EMERGENCY: Final = dt.timedelta(hours=24)
-#: No DSSE envelope signs these bytes: what an envelope signs begins with "DSSEv1".
-_WHO: Final = b"auditor: whose key is this?\n"
 
 
 def statement_of(
@@ -127,37 +126,20 @@ def require_approved(run: Run) -> None:
 def require_gate_role(run: Run) -> None:
     """Refuse to gate where no training job would accept what is signed.
 
-    A policy that names no gate leaves open who it is, and without a key nothing is signed. The key
-    answers by signing a line that is no attestation: only the process that reads it knows its id.
-
     Raises:
         TrustError: GATE_ROLE. KeyRefused: the key cannot be used.
     """
-    policy, signing = run.trusted.policy, run.job.settings.signing
-    if policy is None or signing.key is None or run.job.mode != Mode.GATE:
+    policy, job = run.trusted.policy, run.job
+    if policy is None or job.mode != Mode.GATE or job.replay:
         return
-    role = policy.roles.gate
-    if not role.keyids:
-        return
-    if signing.verifier not in role.verifiers:
-        raise _no_gate(f"it signs as {signing.verifier}")
-    keyid = FileSigner(signing.key, signing.passphrase_env).sign(_WHO).keyid
-    if keyid not in role.keyids or keyid not in policy.keys:
-        raise _no_gate(f"its key is {keyid}")
-    if ended := standing(policy.keys[keyid], run.job.clock()):
-        raise _no_gate(f"its key {keyid} does not count ({ended})")
-
-
-def _no_gate(why: str) -> TrustError:
-    return TrustError(f"GATE_ROLE: {why}. {' '.join(CODES['GATE_ROLE'])}")
+    if refused := why_not(policy, job.settings, job.clock()):
+        raise TrustError(f"GATE_ROLE: {refused}. {' '.join(CODES['GATE_ROLE'])}")
 
 
 def sealed(run: Run, payload: bytes) -> bytes:
     """The envelope: signed by another process, or openly unsigned without a key."""
-    signing = run.job.settings.signing
-    if signing.key is None:
-        return unsigned_envelope(payload)
-    return sign(payload, key=signing.key, passphrase_env=signing.passphrase_env)
+    envelope, signer = unsigned_envelope(payload), signer_of(run.job.settings)
+    return envelope if signer is None else add_signature(envelope, signer)
 
 
 def _resource(final: Report) -> str:

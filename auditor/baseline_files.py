@@ -171,6 +171,15 @@ def digest_of(folder: Path) -> str:
     return _verified_header(folder)[1]
 
 
+def parts_of(folder: Path) -> tuple[Part, ...]:
+    """The parts of the baseline that lies in this very folder; their tables are not read."""
+    header, _ = _verified_header(folder)
+    try:
+        return tuple(_part(said) for said in header["parts"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BaselineError(f"{folder}/{HEADER}: not a baseline ({error})") from error
+
+
 def _verified_header(folder: Path) -> tuple[dict[str, Any], str]:
     header = _read_header(folder)
     digest = header.pop("digest", None)

@@ -95,10 +95,15 @@ def add_version(
     return target
 
 
-def known_digests(folder: Path) -> set[str]:
-    """The digests of all versions; of their folders only the headers are read."""
+def versions(folder: Path) -> list[tuple[Path, str]]:
+    """Folder and digest of every version that is kept; only their headers are read."""
     kept = [path for path in (folder / VERSIONS).glob("*") if not path.name.startswith(".")]
-    return {digest_of(path) for path in (kept or [folder])}
+    return [(path, digest_of(path)) for path in (kept or [folder])]
+
+
+def known_digests(folder: Path) -> set[str]:
+    """The digests of all versions that are kept."""
+    return {digest for _, digest in versions(folder)}
 
 
 def reason_sha256(reason: str) -> str:

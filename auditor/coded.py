@@ -60,6 +60,12 @@ class Coded:
         """Rows without a value."""
         return int((self.codes < 0).sum())
 
+    def among(self, names: Sequence[str]) -> Codes:
+        """The place of each row's name in `names`, -1 for what is not there: int64[rows]."""
+        place = {name: i for i, name in enumerate(names)}
+        table = np.array([place.get(name, -1) for name in self.names] + [-1], dtype=np.int64)
+        return np.asarray(table[self.codes])
+
 
 def coded(batch: Batch, column: str, *, missing: str | None = None) -> Coded:
     """A column of any flat type as text, coded; what is missing counts as `missing` if given."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from auditor.baseline import Baseline
 from auditor.batch import Batch, Shared
@@ -41,6 +42,17 @@ class Earlier:
     keys: Keys
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Some of the rows of an earlier batch, in no order, as they were published.
+
+    `rows`: features, and the columns of label and contributor where it has them.
+    """
+
+    batch: str
+    rows: pa.Table
+
+
 class Keys(Protocol):
     """Keyed 128-bit hashes of published rows."""
 
@@ -57,6 +69,13 @@ class History(Protocol):
 
     def earlier(self, scheme: str) -> Earlier:
         """The rows that were keyed by `scheme` (`rowhash.scheme`); none where nothing was."""
+        ...
+
+    def recent(self, scheme: str, most: int) -> tuple[Published, ...]:
+        """Samples of the newest batches with rows keyed by `scheme`, newest first.
+
+        At most `most` rows altogether.
+        """
         ...
 
     def tallies(self, rule: str, name: str) -> npt.NDArray[np.float64]:

@@ -32,6 +32,8 @@ ALL: Final[Mapping[str, float]] = {**TORN, "far": 0.5, "hit": 0.5}
 #: How much wider than a column's range, on each side, in parts of the range.
 WIDER: Final = 0.5
 LEAVES: Final = 31
+#: Rows scored at a time with their residuals: they stay in the cache while all trees look at them.
+BLOCK: Final = 8_192
 ROUNDS: Final = 100
 
 
@@ -116,6 +118,12 @@ class Dependence:
 
     def decision_function(self, matrix: Matrix) -> Floats:
         """Log odds of being made, higher = worse: float64[n]."""
+        if self.residuals is None:
+            return self._scores(matrix)
+        starts = range(0, max(1, len(matrix)), BLOCK)
+        return np.concatenate([self._scores(matrix[at : at + BLOCK]) for at in starts])
+
+    def _scores(self, matrix: Matrix) -> Floats:
         with threads(1):
             scores = self.classifier.decision_function(self._inputs(matrix))
         return np.asarray(scores, dtype=np.float64)

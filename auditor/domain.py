@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from auditor.features import Matrix
 from auditor.statistics import auc, permutation_tail
+from auditor.threads import threads
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -55,6 +56,32 @@ class Domain:
     auc: float
     p_value: float
     moved: Floats
+    model: Odds | None
+
+    def ratios(self, matrix: Matrix) -> Floats:
+        """Density ratios of rows float32[m, d] encoded as the others: float64[m], > 0.
+
+        How much more likely a row is in the batch than among trusted rows, against the middle
+        trusted row, between 1 / `REACH` and `REACH`; 1 where nothing was fitted.
+        """
+        if self.model is None:
+            return np.ones(len(matrix))
+        return self.model.of(matrix)
+
+
+@dataclass(frozen=True, slots=True)
+class Odds:
+    """A fitted model: odds of being in the batch, against those of the middle trusted row."""
+
+    bins: Bins
+    coefficients: Floats
+    middle: float
+
+    def of(self, matrix: Matrix) -> Floats:
+        """Rows float32[m, d] -> float64[m], at most `REACH` and at least one part in as many."""
+        log_odds = self.bins.transform(matrix) @ self.coefficients - self.middle
+        reach = np.log(REACH)
+        return np.asarray(np.exp(np.clip(log_odds, -reach, reach)), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +133,17 @@ def fit_domain(trusted: Matrix, batch: Matrix, *, seed: int) -> Domain:
     bins = Bins.fit(pooled, rng) if min(len(mine), len(other)) >= ENOUGH else None
     if bins is None or not len(bins.columns):
         return Domain(
-            np.ones(len(trusted)), float(len(trusted)), 0.5, 1.0, np.zeros(trusted.shape[1])
+            np.ones(len(trusted)), float(len(trusted)), 0.5, 1.0, np.zeros(trusted.shape[1]), None
         )
     encoded = bins.transform(pooled)
     new = np.arange(len(pooled)) >= len(mine)
-    weights, moved = _weights(bins, encoded, new, trusted)
-    area, p_value = _two_sample(encoded, new, rng)
+    with threads(1):  # small sums: several threads mostly wait for each other
+        model = _fitted(bins, encoded, new, trusted)
+        area, p_value = _two_sample(encoded, new, rng)
+    odds = model.of(trusted)
+    weights, moved = odds / odds.mean(), _moved(model, encoded, trusted.shape[1])
     effective = float(weights.sum() ** 2 / np.sum(weights**2))
-    return Domain(weights, effective, area, p_value, moved)
+    return Domain(weights, effective, area, p_value, moved, model)
 
 
 def _some(rows: int, rng: np.random.Generator) -> Rows:
@@ -142,10 +172,8 @@ def _size(edges: npt.NDArray[np.float32]) -> int:
     return 1 if len(edges) == 1 else len(edges) + 1
 
 
-def _weights(
-    bins: Bins, encoded: Matrix, new: npt.NDArray[np.bool_], trusted: Matrix
-) -> tuple[Floats, Floats]:
-    """Odds of being in the batch for each trusted row, mean 1, and each column's part in them."""
+def _fitted(bins: Bins, encoded: Matrix, new: npt.NDArray[np.bool_], trusted: Matrix) -> Odds:
+    """The model of both sides, by their indicators."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -154,13 +182,17 @@ def _weights(
         warnings.simplefilter("ignore", ConvergenceWarning)
         fitted = LogisticRegression(C=C, max_iter=200).fit(encoded, new)
     coefficients = fitted.coef_[0].astype(np.float64)
-    log_odds = bins.transform(trusted) @ coefficients
-    odds = np.exp(np.clip(log_odds - np.median(log_odds), -np.log(REACH), np.log(REACH)))
-    moved = np.zeros(trusted.shape[1])
-    for place, column in enumerate(bins.columns):
-        own = bins.origin == place
-        moved[column] = np.std(encoded[:, own] @ coefficients[own])
-    return odds / odds.mean(), moved
+    middle = float(np.median(bins.transform(trusted) @ coefficients))
+    return Odds(bins, coefficients, middle)
+
+
+def _moved(model: Odds, encoded: Matrix, width: int) -> Floats:
+    """Each column's part in the log odds: float64[width]."""
+    moved = np.zeros(width)
+    for place, column in enumerate(model.bins.columns):
+        own = model.bins.origin == place
+        moved[column] = np.std(encoded[:, own] @ model.coefficients[own])
+    return moved
 
 
 def _two_sample(

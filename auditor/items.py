@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
@@ -56,6 +56,26 @@ class Slot:
         values = numbers(column)
         found = _value_codes(values, self.values) if self.exact else _bins(values, self.values)
         return np.where(np.isnan(values), self.width - 1, found).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class CodedTable:
+    """Rows by their items; a slot is coded when it is first asked for. `labels`: int32[rows]."""
+
+    slots: tuple[Slot, ...]
+    table: pa.Table
+    labels: Codes
+    _coded: dict[int, Codes] = field(default_factory=dict, repr=False, compare=False)
+
+    def where(self, items: Sequence[tuple[int, int]], label: int | None) -> npt.NDArray[np.bool_]:
+        """Rows that hold all `items` (slot, code) and the label, None for any: bool[rows]."""
+        found = np.ones(len(self.labels), dtype=bool) if label is None else self.labels == label
+        for slot, code in items:
+            if slot not in self._coded:
+                own = self.slots[slot]
+                self._coded[slot] = own.codes(self.table.column(own.column).combine_chunks())
+            found &= self._coded[slot] == code
+        return np.asarray(found)
 
 
 def fit_slots(trusted: pa.Table, batch: pa.Table, columns: Sequence[str]) -> tuple[Slot, ...]:

@@ -130,6 +130,7 @@ class Rule:
     `row_local`: a row scores the same alone
     or in a crowd. `order_free`: the row order of the batch does not matter. Both are meant against
     a baseline. `minimum_rows`: below that the detector says so instead of guessing.
+    `needs_earlier`: without an earlier batch it is skipped, so that no baseline makes it required.
     """
 
     id: str
@@ -143,6 +144,7 @@ class Rule:
     order_free: bool = True
     minimum_rows: int = 0
     needs: tuple[str, ...] = ()
+    needs_earlier: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an attack name that is not in `ATTACKS`, so that coverage cannot be misspelt."""

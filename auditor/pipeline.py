@@ -47,8 +47,10 @@ from auditor.screening import (
     reader_outcomes,
     roles_of,
     verify_manifest,
+    waiting,
     with_self_measurement,
 )
+from auditor.set_aside_before import resubmission
 from auditor.site import (
     INCOMPLETE,
     all_rules,
@@ -174,13 +176,13 @@ def screen_step(run: Run, ingested: Ingest) -> Screened:
     policy = policy_of(run, {d.rule.id for d in enabled}, rows_named=named)
     if ingested.batch is None or ordered.waits:
         reason = "it is not this batch's turn" if ordered.waits else "the batch could not be read"
-        # What keeps it waiting decides; that rules were required and skipped says nothing more.
-        policy = replace(policy, required=frozenset()) if ordered.waits else policy
+        policy = waiting(policy) if ordered.waits else policy
         outcomes += [Outcome(rule=d.rule.id, skipped=reason) for d in enabled]
     else:
         judged += judge(enabled, ingested.batch, context, run.job.progress)
         outcomes += [one.outcome for one in judged]
         outcomes += quota_outcomes(run, ingested.batch)
+        outcomes.append(resubmission(run, ingested.batch, context))
     off = [d for d in run.job.chosen if d not in enabled]
     outcomes += [Outcome(rule=d.rule.id, skipped="switched off in the settings") for d in off]
     screened = Screened(

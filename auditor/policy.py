@@ -44,6 +44,8 @@ OVER_QUOTA: Final = Rule(
 RULES: Final = (SHARE_LIMIT, OVER_QUOTA)
 #: Characters of a sender's name in a finding; a cell may hold megabytes.
 NAME: Final = 200
+#: Findings that are given as reasons where none of the rows is left.
+WORST: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,7 +284,8 @@ def _too_much(
         apart |= _of_whole_senders(role, aside, policy.minimum_group)
     judged, bad = int((~apart).sum()), int((aside & ~apart).sum())
     if rows and not judged:
-        return [f"no sender is left of {rows} rows: all are set aside"]
+        worst = _worst_first([d.finding for d in decided if d.effect == Effect.QUARANTINE])
+        return [f"no sender is left of {rows} rows: all are set aside", *worst[:WORST]]
     if bad <= policy.batch_share * judged:
         return []
     beside = f" beside {int(apart.sum())} of senders that are set aside" if apart.any() else ""

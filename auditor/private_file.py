@@ -27,6 +27,13 @@ def read_or_make(path: Path, make: Callable[[], bytes], what: str) -> bytes:
         return read(path, what)
 
 
+def replace(path: Path, content: bytes) -> None:
+    """Write the file anew; it is absent, the old one, or whole, and for the owner alone."""
+    fresh = _fresh(path, content)
+    fresh.replace(path)
+    fsync_folder(path.parent)
+
+
 def read(path: Path, what: str) -> bytes:
     """The file's bytes, judged on the opened file.
 
@@ -70,6 +77,18 @@ def _refuse_exposed(path: Path, found: os.stat_result, what: str) -> None:
 
 def _make(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = _fresh(path, content)
+    try:
+        # Linking, unlike renaming, never replaces the secret of somebody who was faster.
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+
+
+def _fresh(path: Path, content: bytes) -> Path:
+    """The content, durable, in a file beside the path under a name that nobody else has."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -77,9 +96,7 @@ def _make(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        # Linking, unlike renaming, never replaces the secret of somebody who was faster.
-        with contextlib.suppress(FileExistsError):
-            os.link(fresh, path)
-    finally:
+    except BaseException:
         fresh.unlink(missing_ok=True)
-    fsync_folder(path.parent)
+        raise
+    return fresh

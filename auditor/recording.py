@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -20,8 +20,10 @@ from auditor.attesting import policy_digest, sealed, statement_of
 from auditor.custody import keep, note_seen, place_of
 from auditor.evidence import charts, user_ids
 from auditor.fusion import fuse
+from auditor.ledger import Event, Line
 from auditor.model import Verdict
 from auditor.policy import contributors_of
+from auditor.provenance import dsse
 from auditor.provenance.digests import subject_digest
 from auditor.provenance.manifest import FileEntry
 from auditor.provenance.refused import KeyRefused, Refused
@@ -98,8 +100,8 @@ def _reproduce(run: Run, screened: Screened) -> dict[str, str | int]:
         "sandbox": screened.ingest.sandbox,
         "data": json.dumps(sorted({str(Path(s.given or s.path).absolute()) for s in sources})),
         "attestation": "signed"
-        if run.job.settings.signing.key
-        else "unsigned: no signing.key is set",
+        if run.job.settings.signing.signs
+        else "unsigned: neither signing.key nor signing.command is set",
         "python": platform.python_version(),
         **{
             name: version_of(name)
@@ -117,7 +119,11 @@ def write_run(
     *,
     publishing: bool,
 ) -> None:
-    """Evidence, attestation, then durable, then the ledger: the verdict exists from there on."""
+    """Evidence, attestation, then durable, then the ledger: the verdict exists from there on.
+
+    What it sets aside or releases is logged with it, in one transaction: there is no set without a
+    verdict, and no release without the batch that it is.
+    """
     batch = decided.screened.ingest.batch
     suspects = _suspects(decided) if batch is not None else None
     signed = keep(run, decided)
@@ -146,39 +152,42 @@ def write_run(
         "verdict": final.verdict,
         "mode": final.mode,
         "rows": final.rows_in,
-        # Who vouched: what a compromised key let in is found by it.
+        # Who vouched, and who attested: what a compromised key let in is found by it.
         "signers": " ".join(decided.screened.verification.signers),
+        "signed_by": dsse.signed_by(envelope),
         **signed,
     }
     note_seen(run, decided)
+    also: list[Line] = []
     if publishing and quarantine_digest:
         # The digest of a set binds which rows, not what they hold: so the files are named as well.
         rows = sha256_of(run.stage.quarantined / ROWS)
-        run.log("quarantine.created", refs=[quarantine_digest, rows, written["findings.parquet"]])
+        named = [quarantine_digest, rows, written["findings.parquet"]]
+        also.append(run.line("quarantine.created", refs=named))
     if publishing and run.job.release is not None:
-        refs.append(run.job.release.set_sha256)
-        _log_released(run, run.job.release, attestation=refs[0])
+        refs += [run.job.release.set_sha256, *run.job.release.under]
+        also += _released(run, run.job.release, attestation=refs[0])
     held = decided.decision.verdict == Verdict.HOLD
     place = place_of(run, decided)
-    run.log("batch.held" if held else "verdict", refs=refs, detail=detail, place=place)
+    verdict = run.line("batch.held" if held else "verdict", refs=refs, detail=detail, place=place)
+    run.ledger.append_all([*also, verdict])
     run.decided = True
 
 
-def _log_released(run: Run, release: Release, *, attestation: str) -> None:
-    """Say that the set is released, if nothing was said about it since the decisions were read."""
-    if release.head is None:
-        return
-    run.ledger.append(
-        "released",
-        at=run.job.clock(),
-        via="gate",
-        subject=release.set_sha256,
-        refs=[attestation, *release.under],
-        run=run.id,
-        principal=release.people[0],
-        detail={"break_glass": release.break_glass},
-        expect=release.head,
-    )
+def _released(run: Run, release: Release, *, attestation: str) -> Iterator[Line]:
+    """That the set is released, if nothing was said about it since the decisions were read."""
+    if release.head is not None:
+        said = Event(
+            name="released",
+            at=run.job.clock(),
+            via="gate",
+            subject=release.set_sha256,
+            refs=(attestation, *release.under),
+            run=run.id,
+            principal=release.people[0],
+            detail={"break_glass": release.break_glass},
+        )
+        yield Line(event=said, expect=release.head)
 
 
 def write_broken(run: Run, decided: Decided, *, because: str) -> Report:

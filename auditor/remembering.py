@@ -7,17 +7,19 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from auditor.batch import Batch
 from auditor.coded import coded
 from auditor.context import subject_of
+from auditor.copies import Copies, take_rows
 from auditor.detectors.reputation import Reputation
 from auditor.history import HistoryStore, Record, catch_up, write
 from auditor.model import Effect, Evidence, Finding, Outcome, Tally
 from auditor.policy import OVER_QUOTA, SHARE_LIMIT
 from auditor.provenance.verification import Verification
 from auditor.quarantine import collect
-from auditor.rowhash import Words, batch_keys, scheme
+from auditor.rowhash import KeyIndex, Words, scheme
 from auditor.run import Decided, Run
 from auditor.workspace.layout import STAGING
 
@@ -25,6 +27,9 @@ Mask = npt.NDArray[np.bool_]
 
 #: Contributors that are remembered of one batch: those with the most rows.
 MOST: Final = 10_000
+#: Published rows of one batch that are kept as they are.
+SAMPLED: Final = 5_000
+SAMPLED_BYTES: Final = 16 * 2**20
 #: Rules whose findings say nothing about the rows themselves.
 _NO_OWN_FAULT: Final = frozenset({Reputation.rule.id, SHARE_LIMIT.id, OVER_QUOTA.id})
 
@@ -49,7 +54,7 @@ def remember(run: Run, decided: Decided) -> str:
     assert batch is not None
     kept = np.ones(batch.rows, dtype=bool)
     kept[decided.rows.rows] = False
-    named, whole, partly = _keys(batch, kept, run.trusted.site_key)
+    named, whole, partly, aside = _keys(batch, kept, Copies(run.trusted.site_key, run.shared))
     outcomes = decided.screened.outcomes
     return write(
         run.stage.evidence,
@@ -61,10 +66,29 @@ def remember(run: Run, decided: Decided) -> str:
             scheme=named,
             keys=whole,
             features=partly,
+            aside=aside,
             tallies=tuple(_tallies(outcomes, kept)),
+            sample=_sample(batch, kept, run.seed(batch.digest)),
             subjects=(*_sent(batch, decided), *_evidence(outcomes, _caught(batch, kept))),
         ),
     )
+
+
+def _sample(batch: Batch, kept: Mask, seed: int) -> pa.Table:
+    """Some of the published rows in a random order: what slow attacks are searched in.
+
+    Features, label and contributor; fewer rows where cells are long.
+    """
+    label, sender = batch.roles.label, batch.roles.contributor
+    columns = dict.fromkeys([*batch.roles.features, *(c for c in (label, sender) if c)])
+    if not batch.roles.features:
+        return pa.table({})
+    order = np.random.default_rng([seed, 17]).permutation(np.flatnonzero(kept))[:SAMPLED]
+    found = take_rows(batch, list(columns), np.sort(order))
+    found = found.take(pa.array(np.argsort(np.argsort(order, kind="stable"), kind="stable")))
+    while found.nbytes > SAMPLED_BYTES and found.num_rows:
+        found = found.take(pa.array(range(found.num_rows // 2)))
+    return found
 
 
 def vouched(verification: Verification) -> bool:
@@ -73,16 +97,27 @@ def vouched(verification: Verification) -> bool:
     return verification.verified and declared is not None and declared.roll is not None
 
 
-def _keys(batch: Batch, kept: Mask, site_key: bytes) -> tuple[str, Words, Words]:
-    """Scheme and keys of the published rows, with and without the label: uint64[k, 2] each."""
+def _keys(batch: Batch, kept: Mask, copies: Copies) -> tuple[str, Words, Words, Words]:
+    """Scheme, keys of the published rows with and without the label, of those set aside.
+
+    The keys are uint64[k, 2] each. Those of rows set aside are with the label.
+    """
     label = batch.roles.label
     rest = [column for column in batch.roles.content if column != label]
     if not rest:
         none = np.zeros((0, 2), dtype=np.uint64)
-        return "", none, none
-    partly = batch_keys(batch, rest, site_key)
-    whole = partly + batch_keys(batch, [label], site_key) if label else partly
-    return scheme(batch.schema, batch.roles.content, site_key), whole[kept], partly[kept]
+        return "", none, none, none
+    partly, whole = copies.keys(batch, rest), copies.keys(batch, batch.roles.content)
+    named = scheme(batch.schema, batch.roles.content, copies.site_key)
+    return named, whole[kept], partly[kept], _aside(whole, kept)
+
+
+def _aside(keys: Words, kept: Mask) -> Words:
+    """Keys of the rows that were set aside; where one copy of a row was published, it is fine."""
+    out = keys[~kept]
+    start, stop = KeyIndex(keys[kept]).spans(out)
+    left: Words = out[start == stop]
+    return left
 
 
 def _tallies(outcomes: Sequence[Outcome], kept: Mask) -> Iterator[tuple[str, str, float, float]]:

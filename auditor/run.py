@@ -12,11 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from auditor.batch import Shared
 from auditor.config import Settings
 from auditor.context import Detector
 from auditor.detectors import in_profile
 from auditor.history import HistoryStore
-from auditor.ledger import ANY, Ledger
+from auditor.ledger import Event, Ledger, Line
 from auditor.model import Mode, Outcome, Verdict
 from auditor.policy import Decision, Policy
 from auditor.provenance.sequence import Place
@@ -60,7 +61,7 @@ class Job:
 
     `sources` are resolved files, or `table` is data in memory. `name` is for people. `detectors`:
     those to run instead of the ones in the settings' profile. `release`: these rows were set aside
-    before, and people let them go.
+    before, and people let them go. `replay`: nothing of it will be signed or believed.
     """
 
     settings: Settings
@@ -71,6 +72,7 @@ class Job:
     manifest: Path | None = None
     detectors: tuple[type[Detector], ...] | None = None
     release: Release | None = None
+    replay: bool = False
     clock: Clock = utc_now
     progress: Progress | None = None
 
@@ -97,6 +99,7 @@ class Run:
     started: float = field(default_factory=time.perf_counter)
     subject: str | None = None  # the batch's digest, once it is known
     history: HistoryStore | None = None  # as far as the ledger went when the run began
+    shared: Shared = field(default_factory=Shared)  # what several steps need of the batch
     decided: bool = False  # the ledger has the verdict: what is left is to make it visible
 
     @property
@@ -109,31 +112,36 @@ class Run:
         key = self.trusted.site_key
         return int.from_bytes(hmac.digest(key, batch_digest.encode(), "sha256")[:4], "big")
 
-    def log(
+    def line(
         self,
         event: str,
         *,
         refs: Sequence[str] = (),
         detail: Mapping[str, Any] | None = None,
         place: Place | None = None,
-    ) -> None:
-        """Append an event about this run's batch to the ledger.
+    ) -> Line:
+        """An event about this run's batch; with `place` it takes that place in the source's order.
 
-        With `place` it takes that place in the order of the source, if it is still free; else
-        `Conflict` is raised and nothing is appended.
+        Where that place is taken by then, writing it raises `Conflict`.
         """
-        said = dict(detail or {}) | (dict(place.detail) if place else {})
-        self.ledger.append(
-            event,
+        said = Event(
+            name=event,
             at=self.job.clock(),
             via="cli" if self.job.mode == Mode.AUDIT else "gate",
             subject=self.subject,
-            refs=refs,
+            refs=tuple(refs),
             run=self.id,
-            detail=said,
-            source=place.source if place else None,
-            expect=place.head if place else ANY,
+            detail=dict(detail or {}) | (dict(place.detail) if place else {}),
         )
+        if place is None:
+            return Line(event=said)
+        return Line(event=said, expect=place.head, source=place.source)
+
+    def log(
+        self, event: str, *, refs: Sequence[str] = (), detail: Mapping[str, Any] | None = None
+    ) -> None:
+        """Append an event about this run's batch to the ledger."""
+        self.ledger.append_all([self.line(event, refs=refs, detail=detail)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,7 @@ def context_for(
         cumulative=past.cumulative() if past else {},
         again=past.again if past else False,
         vouched=vouched,
+        shared=run.shared,
     )
 
 
@@ -129,11 +130,22 @@ def stated_policy(settings: Settings) -> Policy:
     )
 
 
+def waiting(policy: Policy) -> Policy:
+    """The policy for a batch whose turn it is not: what keeps it waiting decides, nothing else.
+
+    Required rules were skipped, and what its files look like must not become a verdict: a batch
+    that was decided before would be decided twice.
+    """
+    readers = (*READER_RULES, *agreed_columns.RULES, *known_files.RULES)
+    noted = {rule.id: Effect.NOTE for rule in readers}
+    return replace(policy, required=frozenset(), effects={**policy.effects, **noted})
+
+
 def judging(baseline: Baseline) -> Iterator[str]:
     """Rules that judge by this baseline: skipping one of them would be a way past the gate."""
     for detector in DETECTORS:
         rule = detector.rule
-        if rule.family not in STATISTICAL or rule.effect == Effect.NOTE:
+        if rule.family not in STATISTICAL or rule.effect == Effect.NOTE or rule.needs_earlier:
             continue
         # Switched off at the build and on since: it needs thresholds, so it is required and missed.
         known = {*baseline.thresholds, *baseline.switched_off}

@@ -126,16 +126,42 @@ def fits(bins: Bins, kind: pa.DataType) -> bool:
     return text or is_number(kind) if isinstance(bins, TextBins) else is_number(kind)
 
 
-def count(batch: Batch, bins: Mapping[str, Bins], groups: Codes, size: int) -> dict[str, Counts]:
-    """Rows of each group in each bin: column -> int64[size, width]; group -1 is not counted."""
-    totals = {name: np.zeros(size * own.width, dtype=np.int64) for name, own in bins.items()}
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Rows by label or contributor, those known to both sides; -1 for the rest. One group: all."""
+
+    names: tuple[str, ...]
+    batch: Codes
+    trusted: Codes
+
+
+def count(
+    batch: Batch, bins: Mapping[str, Bins], groupings: Sequence[Grouping]
+) -> list[dict[str, Counts]]:
+    """Rows of each group in each bin, for each grouping: column -> int64[groups, width].
+
+    Every column is read and placed once for all groupings; group -1 is not counted.
+    """
+    totals = [
+        {name: np.zeros(len(one.names) * own.width, dtype=np.int64) for name, own in bins.items()}
+        for one in groupings
+    ]
     for chunk in batch.chunks(list(bins)):
-        group = groups[chunk.start : chunk.start + chunk.data.num_rows]
-        known = group >= 0
+        rows = slice(chunk.start, chunk.start + chunk.data.num_rows)
         for name, own in bins.items():
-            cell = group[known] * own.width + own.place(chunk.data.column(name))[known]
-            totals[name] += np.bincount(cell, minlength=len(totals[name]))
-    return {name: totals[name].reshape(size, own.width) for name, own in bins.items()}
+            place = own.place(chunk.data.column(name))
+            for one, total in zip(groupings, totals, strict=True):
+                total[name] += _cells(one.batch[rows], place, len(one.names), own.width)
+    return [
+        {name: total[name].reshape(-1, own.width) for name, own in bins.items()} for total in totals
+    ]
+
+
+def _cells(groups: Codes, place: Codes, size: int, width: int) -> Counts:
+    if size == 1 and not (groups < 0).any():
+        return np.bincount(place, minlength=width)
+    known = groups >= 0
+    return np.bincount(groups[known] * width + place[known], minlength=size * width)
 
 
 def weighted(

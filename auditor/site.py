@@ -35,6 +35,7 @@ from auditor.provenance.signatures import verify
 from auditor.provenance.strict_json import MAX_BYTES
 from auditor.readers import RULES as READER_RULES
 from auditor.readers import read_plain
+from auditor.resubmitted import RULES as RESUBMITTED_RULES
 from auditor.site_suppressions import Suppressions
 from auditor.texts.signature_list import SignatureList
 from auditor.trust.policy import TrustPolicy
@@ -53,7 +54,7 @@ def all_rules() -> dict[str, Rule]:
     """Every rule by id: readers, provenance, detectors, policy."""
     detectors = [detector.rule for detector in EVERY]
     received = [*READER_RULES, *COLUMN_RULES, *FILE_RULES, *PROVENANCE_RULES]
-    every = [*received, *detectors, *POLICY_RULES, INCOMPLETE]
+    every = [*received, *detectors, *RESUBMITTED_RULES, *POLICY_RULES, INCOMPLETE]
     if len({rule.id for rule in every}) != len(every):
         raise ValueError("two rules have one id")
     return {rule.id: rule for rule in every}

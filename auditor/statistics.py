@@ -124,6 +124,12 @@ def excess_tail(
     return negative_binomial_tail(events, slack * size * clump * exposure / max(base, 1), size)
 
 
+def fisher(first: float, second: float) -> float:
+    """One p-value of two independent ones, by their product (Fisher 1932)."""
+    product = max(first * second, P_FLOOR)
+    return min(1.0, product * (1.0 - float(np.log(product))))
+
+
 def midranks(values: Floats) -> Floats:
     """Ranks from 1, equal values share the mean of theirs: float64[n]."""
     ordered = np.sort(values)

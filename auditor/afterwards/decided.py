@@ -10,13 +10,12 @@ from auditor.afterwards.quarantined import Aside
 from auditor.errors import LedgerError
 from auditor.ledger import Entry
 from auditor.lifecycle.decisions import read
+from auditor.lifecycle.states import DECIDED
 from auditor.provenance import dsse
 from auditor.provenance.refused import Refused
 
 COLUMNS: Final = ("at", "event", "principal", "code", "reason")
 Line = tuple[str, str, str, str, str]
-#: Events that name a signed decision first.
-_SIGNED: Final = frozenset({"release.requested", "release.approved", "release.denied", "ratified"})
 
 
 def lines(desk: Desk, prefix: str) -> list[Line]:
@@ -35,7 +34,7 @@ def _lines(desk: Desk, aside: Aside) -> Iterator[Line]:
 
 
 def _why(aside: Aside, entry: Entry) -> tuple[str, str]:
-    if entry.name not in _SIGNED:
+    if entry.name not in DECIDED:
         return str(entry.event.detail.get("void", "")), ""
     try:
         decision = read(dsse.parse(aside.decision(entry.event.refs[0])).payload)

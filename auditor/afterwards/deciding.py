@@ -15,6 +15,7 @@ from auditor.errors import ConfigError
 from auditor.lifecycle import decisions
 from auditor.lifecycle.decisions import About, Decision, Kind, Vote
 from auditor.lifecycle.states import SetState, require_possible
+from auditor.provenance import dsse
 from auditor.provenance.refused import Refused
 from auditor.signing import FileSigner, add_signature, unsigned_envelope
 
@@ -164,7 +165,8 @@ def _decide(
     except Refused as refused:
         raise desk.refusal(aside, refused, event) from refused
     digest = aside.keep(envelope)
-    _log(desk, aside, event, vote.principals[0], (digest,), code=ground.code)
+    signed_by = dsse.signed_by(envelope)
+    _log(desk, aside, event, vote.principals[0], (digest,), code=ground.code, signed_by=signed_by)
     return vote
 
 

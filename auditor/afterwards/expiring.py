@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from auditor.afterwards import quarantined
 from auditor.afterwards.desk import BREAK_GLASS, Desk
@@ -19,28 +18,35 @@ from auditor.errors import AuditorError
 from auditor.lifecycle.states import UNDECIDED, SetState, require_possible
 from auditor.provenance.refused import Refused
 
-#: How long rows wait for a decision.
-UNDECIDED_FOR: Final = dt.timedelta(days=30)
-#: How long they are kept after that, unless somebody purges them himself.
-RETENTION: Final = dt.timedelta(days=90)
-
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What happened to the set of a run: `expired`, `purged`, `recalled`; or why it cannot."""
+    """What happened to the set of a run: `expired`, `purged`, `recalled`.
+
+    `believed`: False where it cannot be told what became of the set; `what` says why.
+    """
 
     run: str
     what: str
+    believed: bool = True
+
+
+def due(desk: Desk) -> Iterator[Done]:
+    """All that a schedule has to do: `expire`, then `purge_due`."""
+    yield from expire(desk)
+    # A set that cannot be believed was named by the first.
+    yield from (one for one in purge_due(desk) if one.believed)
 
 
 def expire(desk: Desk) -> Iterator[Done]:
     """Everything that is due: rows nobody decided about, and emergencies nobody ratified."""
+    patience = dt.timedelta(days=desk.settings.quarantine.undecided_days)
     for aside in quarantined.every(desk.roots, desk.ledger):
         if isinstance(aside, AuditorError):
-            yield Done("-", str(aside))
+            yield Done("-", str(aside), believed=False)
             continue
         history = aside.history
-        if history.state in UNDECIDED and desk.now >= history.created_at + UNDECIDED_FOR:
+        if history.state in UNDECIDED and desk.now >= history.created_at + patience:
             _log(desk, aside, "expired")
             yield Done(aside.run, "expired")
         elif _unratified(desk, aside):
@@ -52,13 +58,14 @@ def expire(desk: Desk) -> Iterator[Done]:
 
 
 def purge_due(desk: Desk) -> Iterator[Done]:
-    """Purge what expired longer ago than `RETENTION`."""
+    """Purge what expired longer ago than the settings want it kept."""
+    kept = dt.timedelta(days=desk.settings.quarantine.retention_days)
     for aside in quarantined.every(desk.roots, desk.ledger):
         if isinstance(aside, AuditorError):
-            yield Done("-", str(aside))
+            yield Done("-", str(aside), believed=False)
             continue
         history = aside.history
-        if history.state is SetState.EXPIRED and desk.now >= history.since + RETENTION:
+        if history.state is SetState.EXPIRED and desk.now >= history.since + kept:
             yield purge(desk, aside.run)
 
 

@@ -13,18 +13,20 @@ from auditor.afterwards import logged_runs
 from auditor.afterwards.desk import Desk, NotDecided
 from auditor.afterwards.logged_runs import LoggedRun, named_file
 from auditor.errors import ConfigError, LedgerError
-from auditor.ledger import Entry
+from auditor.ledger import NONE_YET, Entry
 from auditor.provenance import dsse, frozen
 from auditor.provenance.digests import is_sha256
 from auditor.provenance.frozen import Frozen, Parent
 from auditor.provenance.refused import Refused
 from auditor.readers import read_plain
-from auditor.signing import sign
+from auditor.signing import add_signature, unsigned_envelope
+from auditor.site_signer import signer_of
 from auditor.workspace.durable import move, write_durably
-from auditor.workspace.layout import ATTESTATION
+from auditor.workspace.layout import ATTESTATION, PROOF
 
 #: Where frozen data sets lie, below `publish_to`.
 FOLDER: Final = "frozen"
+_SUFFIX: Final = ".dsse.json"
 _LONGEST: Final = 16 * 1024 * 1024
 
 
@@ -46,30 +48,36 @@ def freeze(desk: Desk, name: str, patterns: Sequence[str]) -> tuple[Path, Frozen
         LedgerError: a batch is not what the ledger says it is.
     """
     path = _path(desk, name)
-    if _finished(desk, name, path):
+    if _taken(desk, name, path):
         raise ConfigError(f"{path}: a frozen data set is never changed; take another name")
-    key = desk.settings.signing.key
-    if key is None:
+    signer = signer_of(desk.settings)
+    if signer is None:
         raise ConfigError("signing.key is not set: nobody could verify what is frozen")
     try:
         payload = frozen.build(name, _parents(desk, patterns), desk.now)
-        envelope = sign(payload, key=key, passphrase_env=desk.settings.signing.passphrase_env)
+        envelope = add_signature(unsigned_envelope(payload), signer)
     except Refused as refused:
         raise NotDecided(refused) from refused
     found = frozen.read(payload)
-    digest = hashlib.sha256(envelope).hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = _staged(path, digest)
-    write_durably(staged, envelope)
-    desk.ledger.append(
+    digest = hashlib.sha256(envelope).hexdigest()
+    write_durably(_staged(path, digest), envelope)
+    index = desk.ledger.append(
         "dataset.frozen",
         at=desk.now,
         via="cli",
         subject=digest,
         refs=[found.sha256],
-        detail={"name": name, "batches": len(found.parents), "rows": found.rows},
+        detail={
+            "name": name,
+            "batches": len(found.parents),
+            "rows": found.rows,
+            "signed_by": dsse.signed_by(envelope),
+        },
+        source=_order(name),
+        expect=NONE_YET,
     )
-    move(staged, path)
+    _show(desk, path, digest, index)
     return path, found
 
 
@@ -170,23 +178,34 @@ def _visible(desk: Desk, run: LoggedRun) -> str:
     return _digest_of(desk.roots.publish_to / run.summary.sha256 / ATTESTATION)
 
 
-def _finished(desk: Desk, name: str, path: Path) -> bool:
-    """Whether there is one of this name; one that a crash left behind its event is shown now."""
-    if path.exists():
+def _taken(desk: Desk, name: str, path: Path) -> bool:
+    """Whether there is one of this name; what a crash left behind its event is shown now."""
+    for entry in desk.ledger.of_source(_order(name)):
+        _show(desk, path, str(entry.subject), entry.idx)
         return True
-    for entry in desk.ledger.entries():
-        if entry.name == "dataset.frozen" and entry.event.detail.get("name") == name:
-            staged = _staged(path, str(entry.subject))
-            if staged.exists():
-                move(staged, path)
-                return True
-    return False
+    return path.exists()
+
+
+def _show(desk: Desk, path: Path, digest: str, index: int) -> None:
+    """Make a logged list visible, its proof first; remove what others left under this name."""
+    write_durably(
+        path.with_name(f"{path.name.removesuffix(_SUFFIX)}.{PROOF}"), desk.ledger.prove(index)
+    )
+    if (staged := _staged(path, digest)).exists():
+        move(staged, path)
+    for left in (*path.parent.glob(f".{path.name}.*"), *path.parent.glob(f"..{path.name}.*")):
+        left.unlink(missing_ok=True)
+
+
+def _order(name: str) -> str:
+    """A name is given once: it is an order of its own in the ledger, with one place."""
+    return f"dataset:{name}"
 
 
 def _path(desk: Desk, name: str) -> Path:
     if not frozen.is_name(name):
         raise ConfigError(f"{name}: a name has letters, digits and _.@+- only")
-    return desk.roots.publish_to / FOLDER / f"{name}.dsse.json"
+    return desk.roots.publish_to / FOLDER / f"{name}{_SUFFIX}"
 
 
 def _staged(path: Path, digest: str) -> Path:

@@ -14,7 +14,7 @@ from auditor.errors import AuditorError, LedgerError
 from auditor.formats import report_json
 from auditor.ledger import Entry, Ledger
 from auditor.lifecycle.recalls import Published
-from auditor.model import Mode, Verdict
+from auditor.lifecycle.states import published
 from auditor.provenance import dsse, summary
 from auditor.provenance.digests import sha256
 from auditor.provenance.refused import Refused
@@ -25,7 +25,6 @@ from auditor.workspace import Workspace
 from auditor.workspace.layout import ATTESTATION
 
 _REPORT: Final = "report.json"
-_PUBLISHING: Final = frozenset({Verdict.ACCEPT.value, Verdict.QUARANTINE.value})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,22 +72,15 @@ def newest(run: str, roots: Workspace, ledger: Ledger) -> LoggedRun | None:
         LedgerError: its files are not those that the ledger names.
     """
     for entry in reversed(ledger.find(run=run, event="verdict")):
-        if published(entry):
+        if published(entry.event):
             return load(entry, roots)
     return None
-
-
-def published(entry: Entry) -> bool:
-    """Whether an entry is the verdict of a gate that let rows in."""
-    said = entry.event.detail
-    gated = said.get("mode") == Mode.GATE.value
-    return entry.name == "verdict" and gated and said.get("verdict") in _PUBLISHING
 
 
 def every(entries: Iterable[Entry], roots: Workspace) -> Iterator[LoggedRun | LedgerError]:
     """Every run that published, oldest first; an error where its files cannot be believed."""
     for entry in entries:
-        if not published(entry):
+        if not published(entry.event):
             continue
         try:
             yield load(entry, roots)

@@ -80,9 +80,7 @@ class Aside:
         folder = self.folder / _DECISIONS
         folder.mkdir(mode=0o700, exist_ok=True)
         digest = hashlib.sha256(envelope).hexdigest()
-        path = folder / f"{digest}.dsse.json"
-        write_durably(path, envelope)
-        path.chmod(0o600)
+        write_durably(folder / f"{digest}.dsse.json", envelope, 0o600)
         return digest
 
 

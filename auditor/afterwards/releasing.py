@@ -1,7 +1,7 @@
 """The release of rows that were set aside: a batch of its own, screened, signed, logged. Shell.
 
-A crash is finished by the next call: before the event `released` nothing has happened, after it the
-rows are screened and published again under the same decisions.
+`released` and the verdict of the release are logged together: before that nothing has happened, and
+what a crash left invisible after it is shown by the next command.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from auditor.afterwards import release_screening
 from auditor.afterwards.deciding import Agreed, agreed, void
-from auditor.afterwards.desk import BREAK_GLASS, Desk, NotDecided
+from auditor.afterwards.desk import Desk, NotDecided
 from auditor.afterwards.quarantined import Aside
 from auditor.ledger import Entry
 from auditor.lifecycle.decisions import Kind
@@ -73,13 +73,10 @@ def verdicts(desk: Desk, aside: Aside) -> tuple[Entry, ...]:
 
 
 def unfinished(desk: Desk, aside: Aside) -> bool:
-    """Whether a set is released, or ratified, and what follows from it was cut short."""
-    if aside.history.state is not SetState.RELEASED:
+    """Whether an emergency release was ratified, and is not published as such yet."""
+    if aside.history.ratified is None:
         return False
-    shown = verdicts(desk, aside)
-    if not shown:
-        return True
-    return aside.history.ratified is not None and shown[-1].idx < aside.head
+    return all(entry.idx < aside.head for entry in verdicts(desk, aside))
 
 
 def _moment(desk: Desk, aside: Aside) -> tuple[dt.datetime, int | None]:
@@ -88,20 +85,10 @@ def _moment(desk: Desk, aside: Aside) -> tuple[dt.datetime, int | None]:
     if history.state is SetState.RELEASE_REQUESTED:
         return desk.now, aside.head
     if unfinished(desk, aside):
-        _require_in_time(desk, aside)
         newest = desk.ledger.find(subject=aside.set_sha256)[-1]
         return newest.event.at, None
     text = f"The rows are {history.state.value}; only what was requested can be released."
     raise desk.refusal(aside, Refused("STATE_TRANSITION", text), "released")
-
-
-def _require_in_time(desk: Desk, aside: Aside) -> None:
-    """Refuse to finish an emergency release whose hours are over."""
-    history = aside.history
-    over = desk.now >= history.since + BREAK_GLASS
-    if history.break_glass and history.ratified is None and over:
-        text = "The 24 hours of the emergency release are over."
-        raise desk.refusal(aside, Refused("DECISION_EXPIRED", text), "released")
 
 
 def _agreed(desk: Desk, aside: Aside, at: dt.datetime, head: int | None) -> Agreed:

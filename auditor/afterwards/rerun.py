@@ -132,6 +132,7 @@ def prepare(
         name=told.report.batch_name,
         manifest=_manifest(told, scratch, lost),
         detectors=_detectors(told.report, then.profile),
+        replay=True,
         clock=lambda: at,
         progress=progress,
     )

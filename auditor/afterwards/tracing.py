@@ -14,12 +14,13 @@ from typing import Final
 from auditor.afterwards import freezing
 from auditor.afterwards.desk import Desk
 from auditor.afterwards.freezing import Consumed
-from auditor.afterwards.logged_runs import load, named_file, published
+from auditor.afterwards.logged_runs import load, named_file
 from auditor.afterwards.quarantined import Aside, aside_of, decisions
 from auditor.afterwards.row_search import ByDigest, ById, ByRows, Seen, Wanted, rows_of
 from auditor.errors import BatchError, ConfigError, LedgerError
 from auditor.formats import report_json
 from auditor.ledger import Entry
+from auditor.lifecycle.states import published
 from auditor.provenance.digests import is_sha256
 from auditor.publish import ATTESTATION, sha256_of
 
@@ -134,7 +135,7 @@ def _look(desk: Desk, wanted: Sequence[Wanted], found: Trace) -> None:
 def _seen(desk: Desk, entry: Entry) -> Seen:
     folder = desk.roots.runs / str(entry.event.run)
     report = report_json.loads(named_file(folder / _REPORT, entry.event.refs))
-    if not published(entry):
+    if not published(entry.event):
         return Seen(entry=entry, folder=folder, report=report)
     logged = load(entry, desk.roots)
     aside: Aside | None = None

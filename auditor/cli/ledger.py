@@ -1,4 +1,4 @@
-"""`auditor ledger show|verify|prove|consistency|export|witness`. Works with the base install."""
+"""`auditor ledger show|verify|prove|consistency|export|witness|rotate`: with the base install."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Output = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    for command in (show, verify, prove, consistency, export, witness):
+    for command in (show, verify, prove, consistency, export, witness, rotate):
         group.command()(command)
     app.add_typer(group, name="ledger", help="The log of decisions: its proofs, its checkpoints.")
 
@@ -197,6 +197,19 @@ def witness(
     _write(line, output)
 
 
+def rotate(where: Where = None, config: Config = None) -> None:
+    """Give the log a new key. The old one signs for it, and for nothing after that."""
+    import datetime as dt
+
+    ledger = _ledger(where, config)
+    old = ledger.key.public()
+    new = ledger.change_key(dt.datetime.now(dt.UTC), "cli")
+    typer.echo(f"old key  {old}")
+    typer.echo(f"new key  {new}")
+    typer.echo(f"{ledger.key.path} is the new one; copy it to every host that writes to this log")
+    typer.echo("put both into roles.ledger of the trust policy: the old one proves what it signed")
+
+
 def _ledger(where: Path | None, config: Path | None) -> Ledger:
     from auditor.errors import ConfigError
 
@@ -236,7 +249,7 @@ def _own_key(ledger: Ledger) -> list[VerifierKey]:
 
     if not ledger.key.exists():
         raise ConfigError(f"{ledger.key.path}: no such key; give the log's verifier key with --key")
-    return [ledger.key.public()]
+    return ledger.key.known()
 
 
 def _verified(
@@ -255,7 +268,7 @@ def _opened(path: Path, ledger: Ledger) -> Seen:
     from auditor.errors import ConfigError
     from auditor.ledger.pins import read_pin
 
-    seen = read_pin(path, [ledger.key.public()])
+    seen = read_pin(path, ledger.key.known())
     if seen is None:
         raise ConfigError(f"{path}: no such checkpoint")
     return seen

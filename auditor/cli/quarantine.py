@@ -152,7 +152,10 @@ def decisions(
 
 
 def expire(config: Config = None) -> None:
-    """Expire sets that nobody decided about in 30 days, and recall what nobody ratified."""
+    """Expire sets that nobody decided about in time, and recall what nobody ratified.
+
+    In time: quarantine.undecided_days, and 24 hours for an emergency.
+    """
     from auditor.afterwards.expiring import expire as due
 
     _print_done(list(due(desk_of(config))))
@@ -161,7 +164,7 @@ def expire(config: Config = None) -> None:
 def purge(
     run: Annotated[str | None, typer.Argument(help="A run id, or the start of one.")] = None,
     due: Annotated[
-        bool, typer.Option("--due", help="Every set that expired more than 90 days ago.")
+        bool, typer.Option("--due", help="Every set that expired quarantine.retention_days ago.")
     ] = False,
     config: Config = None,
 ) -> None:
@@ -219,5 +222,5 @@ def _print_done(found: list[Done]) -> None:
         typer.echo(f"{one.run}  {terminal(one.what, 500)}")
     if not found:
         typer.echo("nothing is due")
-    if any(one.run == "-" for one in found):  # a set that cannot be believed
+    if not all(one.believed for one in found):
         raise typer.Exit(Exit.HOLD)

@@ -13,7 +13,8 @@ from auditor.cli.common import Exit
 from auditor.cli.quarantine import desk_of
 
 if TYPE_CHECKING:
-    from auditor.afterwards.recalling import Recalled, Selector
+    from auditor.afterwards.recalling import Recalled
+    from auditor.afterwards.selecting import Selector
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +33,7 @@ def _dataset() -> None:
 
 def recall(
     reason: Annotated[str, typer.Option(help="Why; it is kept beside the runs.")],
-    key: Annotated[str | None, typer.Option(help="Batches that this key id vouched for.")] = None,
+    key: Annotated[str | None, typer.Option(help="Batches that this key let in.")] = None,
     source: Annotated[str | None, typer.Option(help="Batches of a source.")] = None,
     contributor: Annotated[
         str | None, typer.Option(help="Batches with published rows of a contributor.")
@@ -104,7 +105,7 @@ def _selector(
     batch: str | None,
     since: str | None,
 ) -> Selector:
-    from auditor.afterwards.recalling import By, Selector
+    from auditor.afterwards.selecting import By, Selector
     from auditor.errors import ConfigError
 
     given: dict[By, str | None] = {
@@ -141,6 +142,12 @@ def _print(found: Recalled) -> None:
     for trained in found.trained:
         run, model = terminal(trained.run), trained.model_sha256
         typer.echo(f"training run {run} used it; its model is {model}")
+    for part, command in zip(found.left.parts, found.left.commands, strict=True):
+        typer.echo(f"the baseline holds rows of it: {terminal(part, 200)}")
+        typer.echo(f"  take them out: {terminal(command, 10_000)}")
+    for judged in found.left.judged:
+        typer.echo(f"judged by its rows: {terminal(judged.resource)}  run {judged.run}")
+        typer.echo(f"  audit it again after that: {terminal(judged.command, 10_000)}")
     for text in found.unknown:
         typer.echo(f"auditor: {terminal(text, 500)}", err=True)
     count = f"{len(found.batches)} batches, {len(found.new)} of them new"

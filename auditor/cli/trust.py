@@ -229,16 +229,26 @@ def _say_missing(path: Path) -> None:
 
 def _list_candidates(ledger: Ledger, keyid: str, since: str) -> None:
     """What the key let in, for `auditor recall`."""
-    from auditor.compromise import recall_candidates
+    from auditor.compromise import recall_candidates, signed_with
+    from auditor.formats.escape import terminal
     from auditor.provenance.times import format_time, parse_time
 
     if not ledger.store.exists():
         typer.echo(f"{ledger.where}: no such ledger; name it with --ledger or --config")
         return
     found = list(recall_candidates(ledger, keyid, parse_time(since)))
-    typer.echo(f"let in on the word of this key since {since}: {len(found)}")
+    typer.echo(f"let in because of this key since {since}: {len(found)}")
     for one in found:
-        typer.echo(f"entry {one.idx}  {format_time(one.at)}  {one.batch}  run={one.run}")
+        line = f"entry {one.idx}  {format_time(one.at)}  {one.batch}  run={one.run}"
+        typer.echo(f"{line}  {one.why}")
+    if found:
+        typer.echo(f"take them back: auditor recall --key {keyid} --since {since}")
+    signed = list(signed_with(ledger, keyid, parse_time(since)))
+    typer.echo(f"signed with this key since {since}: {len(signed)}")
+    for entry in signed:
+        named = entry.event.detail.get("name") or entry.event.detail.get("verdict") or ""
+        line = f"signed {entry.idx}  {format_time(entry.event.at)}  {entry.name} {named}"
+        typer.echo(f"{terminal(line.rstrip(), 300)}  {entry.subject}")
 
 
 def _now() -> dt.datetime:

@@ -77,7 +77,7 @@ def verify(
         bool, typer.Option("--break-glass", help="Accept an emergency release.")
     ] = False,
     execute: Annotated[
-        bool, typer.Option("--exec", help="Run a command on a private copy of verified files.")
+        bool, typer.Option("--exec", help="Run a command on the verified files, sealed in memory.")
     ] = False,
 ) -> None:
     """Is what I load what was audited? Exit 0 if so, 13 if not; with --exec the command's code."""
@@ -212,13 +212,25 @@ def _show(found: Verified) -> None:
 
 
 def _execute(found: Verified, command: list[str]) -> int:
-    """Run the command on a private copy; its exit code, or 128 and the signal that ended it."""
+    """Run the command on files that stay as verified; its exit code, or 128 and its signal."""
     from auditor.verify.materialise import materialised
 
     with materialised(found) as folder:
         _show(found)
-        code = _run([_with(part, str(folder)) for part in command], str(folder))
+        typer.echo(_handed_over(len(found.files), folder.on_disk), err=True)
+        where = str(folder.path)
+        code = _run([_with(part, where) for part in command], where)
+        folder.require_unchanged()
     return code if code >= 0 else 128 - code
+
+
+def _handed_over(files: int, on_disk: str) -> str:
+    if not on_disk:
+        return f"handed over: {files} file(s), sealed in memory"
+    return (
+        f"handed over: {files} file(s), as a private copy on disk ({on_disk}); "
+        "they are verified again when the command has ended"
+    )
 
 
 def _with(part: str, folder: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -12,6 +13,8 @@ from auditor.config.validate import names_at, takes_text
 from auditor.errors import ConfigError
 
 PREFIX: Final = "AUDITOR__"
+#: What a setting looks like that was meant to begin with `PREFIX`.
+_MISSPELT: Final = re.compile(r"AUDITOR_[A-Z0-9]+(_[A-Z0-9]+)*__", re.IGNORECASE)
 
 
 def override(document: Document, environ: Mapping[str, str], rules: tuple[str, ...]) -> Document:
@@ -21,6 +24,7 @@ def override(document: Document, environ: Mapping[str, str], rules: tuple[str, .
     quotes. `-` is written as `_` in names: `AUDITOR__DETECTORS__AUD_L001__ENABLED`. Raises
     `ConfigError`, with the variable's name for a place.
     """
+    _refuse_misspelt(environ)
     value: Any = document.value
     places: dict[Path, str] = {}
     for variable in sorted(name for name in environ if name.startswith(PREFIX)):
@@ -29,6 +33,17 @@ def override(document: Document, environ: Mapping[str, str], rules: tuple[str, .
         value = _put({} if value is None else value, path, said, variable)
         places[path] = variable
     return replace(document, value=value, environment=places)
+
+
+def _refuse_misspelt(environ: Mapping[str, str]) -> None:
+    """A setting that nobody reads is a wish that nobody hears."""
+    for variable in sorted(environ):
+        if not variable.startswith(PREFIX) and _MISSPELT.match(variable):
+            meant = PREFIX + variable.split("_", 1)[1].lstrip("_").upper()
+            raise ConfigError(
+                f"environment {variable}: settings begin with {PREFIX}, with two underscores; "
+                f"did you mean {meant}?"
+            )
 
 
 def _path(variable: str, rules: tuple[str, ...]) -> Path:

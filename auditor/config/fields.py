@@ -69,6 +69,15 @@ def texts(value: object) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _command(value: object) -> tuple[str, ...]:
+    """A program and its arguments; they go to the system as they are, through no shell."""
+    if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
+        raise ValueError("must be a list of texts: the program and its arguments")
+    if not value or not value[0].startswith("/") or any("\0" in part for part in value):
+        raise ValueError("must begin with the absolute path of a program")
+    return tuple(value)
+
+
 def _placed(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise ValueError("must be a path")
@@ -130,6 +139,10 @@ def _variable(text: str) -> str:
     return text
 
 
+def _variables(value: object) -> tuple[str, ...]:
+    return tuple(map(_variable, texts(value))) if value else ()
+
+
 def _role(text: str) -> str:
     if not _ROLE.fullmatch(text):
         raise ValueError("a role is written in small letters, digits and _")
@@ -151,7 +164,9 @@ def _postgres(text: str) -> str:
     return text
 
 
-_LIST: Final = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_LIST: Final[dict[str, Any]] = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+}
 _POSIX: Final = PlainSerializer(lambda path: path.as_posix(), return_type=str)
 _PLAIN_LIST: Final = PlainSerializer(list, return_type=list[str])
 _PATH: Final = WithJsonSchema({"type": "string", "format": "path"})
@@ -166,6 +181,12 @@ Count = Annotated[int, Field(gt=0, lt=2**53)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Columns = Annotated[tuple[str, ...], PlainValidator(texts), _PLAIN_LIST, WithJsonSchema(_LIST)]
 Keys = Annotated[tuple[str, ...], PlainValidator(_keys), _PLAIN_LIST, WithJsonSchema(_LIST)]
+Variables = Annotated[
+    tuple[str, ...], PlainValidator(_variables), _PLAIN_LIST, WithJsonSchema(_LIST)
+]
+Command = Annotated[
+    tuple[str, ...], PlainValidator(_command), _PLAIN_LIST, WithJsonSchema(_LIST["anyOf"][1])
+]
 #: A path that results are written to.
 OutPath = Annotated[Path, PlainValidator(_placed), _POSIX, _PATH]
 #: A path that something is read from: it has to be there.

@@ -31,11 +31,11 @@ def installed() -> Detectors:
 
 def rule_families(detectors: Detectors) -> dict[str, Family]:
     """Every rule id there is, with its family: the detectors' and those of the other stages."""
-    from auditor import agreed_columns, known_files, policy, readers
+    from auditor import agreed_columns, known_files, policy, readers, resubmitted
     from auditor.provenance.rules import RULES
 
     received = (*readers.RULES, *agreed_columns.RULES, *known_files.RULES)
-    others = (*received, *RULES, *policy.RULES)
+    others = (*received, *RULES, *resubmitted.RULES, *policy.RULES)
     return {rule.id: rule.family for rule in (*(d.rule for d in detectors), *others)}
 
 
@@ -64,7 +64,7 @@ def complaints(settings: Settings, detectors: Detectors) -> list[Complaint]:
     """What is wrong with the settings that name rules."""
     families = rule_families(detectors)
     found = [*_unknown_rules(settings, detectors, families), *_effects(settings, families)]
-    found += [*_roles(settings), *_trust(settings), *_keys_in_reach(settings)]
+    found += [*_roles(settings), *_trust(settings), *_signing(settings), *_keys_in_reach(settings)]
     for detector in detectors:
         options = _options(settings, detector)
         if isinstance(options, list):
@@ -126,6 +126,17 @@ def _trust(settings: Settings) -> Iterator[Complaint]:
     if trust.policy is not None and settings.manifest.keys:
         text = "the trust policy says whose keys count; take these out, or trust.policy"
         yield Complaint(("manifest", "keys"), text, at_name=True)
+
+
+def _signing(settings: Settings) -> Iterator[Complaint]:
+    signing = settings.signing
+    if (signing.command is None) != (signing.public is None):
+        missing = "public" if signing.public is None else "command"
+        text = f"needs signing.{missing} too: a program that signs, and its public key"
+        yield Complaint(("signing",), text, at_name=True)
+    if signing.command is not None and signing.key is not None:
+        text = "the command signs; take this out, or signing.command"
+        yield Complaint(("signing", "key"), text, at_name=True)
 
 
 def _keys_in_reach(settings: Settings) -> Iterator[Complaint]:

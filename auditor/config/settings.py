@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from auditor.config.fields import (
     Columns,
+    Command,
     Count,
     Digest,
     Function,
@@ -25,6 +26,7 @@ from auditor.config.fields import (
     Size,
     Source,
     Variable,
+    Variables,
 )
 from auditor.policy import Policy
 from auditor.readers import Limits
@@ -206,6 +208,17 @@ class OutputSettings(Section):
     """Whether reports show values of suspicious rows."""
 
 
+class QuarantineSettings(Section):
+    """How long rows that were set aside wait for people, and how long they are kept after that."""
+
+    undecided_days: float = Field(default=30.0, ge=0, le=3650, allow_inf_nan=False)
+    """Days after which a set that nobody decided about expires. It stays out: silence never
+    releases."""
+    retention_days: float = Field(default=90.0, ge=0, le=3650, allow_inf_nan=False)
+    """Days after which `quarantine purge --due` deletes the rows of an expired set. The ledger and
+    the decisions stay."""
+
+
 class LedgerSettings(Section):
     """Where the log of decisions is, and as whom it signs its checkpoints."""
 
@@ -226,11 +239,25 @@ class SigningSettings(Section):
     """What the attestation is signed with."""
 
     key: InPath | None = None
-    """The private key (PEM, mode 0600). None: attestations are unsigned, and say so."""
+    """The private key (PEM, mode 0600). Without it and `command` attestations are unsigned, and say
+    so."""
     passphrase_env: Variable | None = None
     """The environment variable that holds the key's passphrase; never the passphrase itself."""
     verifier: str = Field(default="https://auditor.example/gate/local", min_length=1)
     """The URI of this gate; training jobs name the gates they trust by it."""
+    command: Command | None = None
+    """In place of `key`, a program that signs (KMS, hardware token): its absolute path and its
+    arguments, which go into reports, so no secrets. It gets the message on standard input and
+    writes the signature to standard output: Ed25519, or ECDSA P-256 with SHA-256 in DER."""
+    public: InPath | None = None
+    """The public key (.pub) that what `command` signs must verify with."""
+    environment: Variables = ()
+    """Names of the environment variables that `command` sees, besides PATH and HOME."""
+
+    @property
+    def signs(self) -> bool:
+        """Whether anything is signed."""
+        return self.key is not None or self.command is not None
 
 
 class FlowSettings(Section):
@@ -294,6 +321,8 @@ class Settings(Section):
     """Upper bounds for one batch."""
     outputs: OutputSettings = Field(default_factory=OutputSettings)
     """Where results go."""
+    quarantine: QuarantineSettings = Field(default_factory=QuarantineSettings)
+    """How long rows that were set aside wait for people, and how long they are kept after that."""
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     """Where the log of decisions is, and as whom it signs."""
     signing: SigningSettings = Field(default_factory=SigningSettings)

@@ -28,6 +28,7 @@ from auditor.detectors.quality import Quality
 from auditor.detectors.reputation import Reputation
 from auditor.detectors.row_values import RowValues
 from auditor.detectors.shared_rows import SharedRows
+from auditor.detectors.slow_triggers import SlowTriggers
 from auditor.detectors.target_residuals import TargetResiduals
 from auditor.detectors.triggers import Triggers
 
@@ -48,6 +49,7 @@ DETECTORS: Final[tuple[type[Detector], ...]] = (
     LowAndSlow,
     Outliers,
     Triggers,
+    SlowTriggers,
     Drift,
 )
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from auditor.baseline import Baseline
 from auditor.batch import Batch, Roles, Shared, as_text, read_columns, texts
+from auditor.coded import coded
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder
@@ -287,13 +288,14 @@ def _apply(trusted: Trusted, batch: Batch) -> Judged:
     if missing:
         raise Unavailable(f"columns of the baseline are missing: {', '.join(missing[:5])}")
     label = str(batch.roles.label)
-    codes, found = [np.zeros(0, dtype=np.int64)], [np.zeros((0, len(trusted.classes.names)))]
-    for chunk in batch.chunks([*dict.fromkeys((*trusted.encoder.names, label))]):
-        codes.append(trusted.classes.codes(as_text(chunk.data.column(label)).to_pylist()))
-        found.append(trusted.model.probabilities(trusted.encoder.transform(chunk.data)))
-    code = np.concatenate(codes)
+    code = coded(batch, label).among(trusted.classes.names)
+    found = [
+        trusted.model.probabilities(trusted.encoder.transform(chunk.data))
+        for chunk in batch.chunks(trusted.encoder.names)
+    ]
+    none = np.zeros((0, len(trusted.classes.names)))  # a batch without rows has no chunk
     rows = np.flatnonzero(code >= 0)
-    chances = trusted.softening.apply(np.concatenate(found)[rows])
+    chances = trusted.softening.apply(np.concatenate([none, *found])[rows])
     return Judged(trusted.classes, rows, code[rows], chances, trusted.rows)
 
 

@@ -12,7 +12,7 @@ Benjamini & Hochberg 1995 (false discovery rate).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from auditor.baseline import Baseline
 from auditor.batch import Batch, read_columns
-from auditor.coded import Coded, code, coded
+from auditor.coded import code, coded
 from auditor.context import Context
 from auditor.copies import take_rows
 from auditor.domain import ENOUGH, FIT_ROWS, Domain, fit_domain
@@ -30,8 +30,9 @@ from auditor.features import Encoder, numbers
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Scalar, Severity
 from auditor.shifts import (
     Bins,
-    Codes,
+    Counts,
     Floats,
+    Grouping,
     Shift,
     TextBins,
     compare,
@@ -51,6 +52,8 @@ NAMED: Final = 5
 LONGEST: Final = 60
 #: Claims: columns, labels, columns within labels, within contributors, the domain model.
 SCOPES: Final = 5
+#: Rows that are named as those least like trusted ones. Evidence only: drift accuses no row.
+UNLIKE: Final = 20
 #: A share has to change by this much before it is told rather than the median.
 TOLD: Final = 0.05
 
@@ -67,15 +70,6 @@ class Options:
     level: float = 0.01
     psi: float = 0.1
     hold_above: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Grouping:
-    """Rows by label or contributor, those known to both sides; -1 for the rest. One group: all."""
-
-    names: tuple[str, ...]
-    batch: Codes
-    trusted: Codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +115,13 @@ class Drift:
             ("",), np.zeros(batch.rows, np.int64), np.zeros(len(weights), dtype=np.int64)
         )
         labels = self._bins(batch, (label,) if label else (), classes=True)
+        within = {"column": whole}
+        for scope, column in (("column by label", label), ("column by contributor", sender)):
+            if column:
+                within[scope] = self._groups(batch, column)
         found = [
-            self._shifted(batch, "column", whole, bins, weights),
-            self._shifted(batch, "label", whole, labels, weights),
-            *(
-                self._shifted(batch, scope, self._groups(batch, column), bins, weights)
-                for scope, column in (("column by label", label), ("column by contributor", sender))
-                if column
-            ),
+            *self._shifted(batch, within, bins, weights),
+            *self._shifted(batch, {"label": whole}, labels, weights),
             self._domain(batch, tuple(bins)),
         ]
         return Outcome(rule=self.rule.id, findings=tuple(f for f in found if f is not None))
@@ -172,16 +165,28 @@ class Drift:
             if min(n, trusted.get(name, 0)) >= GROUP_ROWS
         ]
         names = tuple(name for _, name in sorted(enough)[:GROUPS])
-        return Grouping(names, _renumbered(mine, names), _renumbered(known, names))
+        return Grouping(names, mine.among(names), known.among(names))
 
     def _shifted(
-        self, batch: Batch, scope: str, groups: Grouping, bins: dict[str, Bins], weights: Floats
+        self, batch: Batch, scopes: dict[str, Grouping], bins: dict[str, Bins], weights: Floats
+    ) -> Iterator[Finding | None]:
+        counts = count(batch, bins, list(scopes.values()))
+        for (scope, groups), mine in zip(scopes.items(), counts, strict=True):
+            yield self._moved(batch, scope, groups, bins, mine, weights)
+
+    def _moved(
+        self,
+        batch: Batch,
+        scope: str,
+        groups: Grouping,
+        bins: dict[str, Bins],
+        mine: dict[str, Counts],
+        weights: Floats,
     ) -> Finding | None:
         """What has moved in this scope, by the false discovery rate over all its tests."""
         size = len(groups.names)
         if not size or not bins:
             return None
-        mine = count(batch, bins, groups.batch, size)
         known = weighted(self.baseline.sample, bins, groups.trusted, size, weights)
         shifts = [
             shift
@@ -238,6 +243,8 @@ class Drift:
         if p > self.settings.level:
             return None
         names = _driving(domain, encoder)
+        ratios = domain.ratios(mine)
+        unlike = np.argsort(-ratios, kind="stable")[:UNLIKE]
         return self._finding(
             f"A model tells batch from trusted rows (AUC {domain.auc:.2f}, 0.5 = not at all), most "
             f"by {', '.join(names)}; re-weighted to the batch, the {sample.num_rows} trusted rows "
@@ -248,6 +255,8 @@ class Drift:
                 "columns": ", ".join(names),
                 "auc": round(domain.auc, 4),
                 "effective": round(domain.effective, 1),
+                "highest_ratio": round(float(ratios.max()), 2),
+                "rows_least_like_trusted": ", ".join(str(row) for row in rows[unlike].tolist()),
             },
         )
 
@@ -258,13 +267,6 @@ _WORDS: Final = {
     "column by label": "columns within labels",
     "column by contributor": "columns within contributors",
 }
-
-
-def _renumbered(known: Coded, names: tuple[str, ...]) -> Codes:
-    """Codes of `known` as positions in `names`, -1 for what is not there."""
-    place = {name: i for i, name in enumerate(names)}
-    table = np.array([place.get(name, -1) for name in known.names] + [-1], dtype=np.int64)
-    return np.asarray(table[known.codes])
 
 
 def _encodable(batch: Batch, sample: pa.Table, name: str) -> bool:

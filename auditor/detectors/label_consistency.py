@@ -3,8 +3,11 @@
 Probabilities come from a model fitted on trusted rows (a model of the batch would learn the
 poison); without a baseline they are out-of-fold, grouped by contributor. A row's score is the
 normalised margin against its label. The claim is about classes: one has more rows beyond a trusted
-quantile than its size explains (AUD-C001 judges contributors). Misses flips near the decision
-boundary, backdoors (their rows look clean), and any flip where the features carry no signal.
+quantile than its size explains (AUD-C001 judges contributors). Rows are ranked by that score among
+rows of their class, or by the log-loss of their label among all, whichever is the rarer.
+
+Misses flips near the decision boundary, backdoors (their rows look clean), and any flip where the
+features carry no signal.
 
 Northcutt, Jiang, Chuang 2021 (Confident learning); the joint is computed by cleanlab.
 """
@@ -23,7 +26,8 @@ from auditor.batch import Batch, Roles, Shared, as_text, read_columns, texts
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder
-from auditor.labels.model import Classes, Codes, LabelModel, Scores, doubt, out_of_fold
+from auditor.labels.model import Classes, Codes, LabelModel, Scores, out_of_fold
+from auditor.labels.references import References
 from auditor.labels.trusted import trusted_labels
 from auditor.model import (
     Effect,
@@ -37,10 +41,12 @@ from auditor.model import (
     row_table,
 )
 from auditor.statistics import excess_tail
-from auditor.tails import Excess, Reference, excess_groups
+from auditor.tails import Excess, excess_groups
 
 #: More distinct values than this in a real-valued label make it a target to regress on.
 CONTINUOUS = 50
+#: One row in so many is ranked.
+RANKED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +65,29 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Every row's class code int64[n], probabilities float64[n, classes], tail float64[n]."""
+    """Every row's class code int64[n], probabilities float64[n, classes], tail float64[n].
+
+    `tails`: of the doubt, among rows of the class. `order`: the smaller of it and the tail of the
+    loss among all rows; to rank by, no probability.
+    """
 
     classes: Classes
     codes: Codes
     probabilities: Scores
     tails: Scores
+    order: Scores
     trusted: Mapping[str, int]
     labels: Sequence[str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
-    """What the baseline gives: encoder, fitted model, score quantiles by class."""
+    """What the baseline gives: encoder, fitted model, score quantiles."""
 
     classes: Classes
     encoder: Encoder
     model: LabelModel
-    references: tuple[Reference, ...]
+    references: References
     labels: Mapping[str, int]
 
     @classmethod
@@ -87,7 +98,7 @@ class Trusted:
             raise Unavailable("the baseline holds no thresholds for it; build it again")
         classes = Classes(tuple(stored["classes"]))
         fitted = trusted_labels(baseline, classes, model=settings.model, seed=seed, shared=shared)
-        references = tuple(Reference.from_json(value) for value in stored["references"])
+        references = References.from_json(stored)
         return cls(classes, fitted.encoder, fitted.model, references, baseline.labels)
 
 
@@ -125,7 +136,7 @@ class LabelConsistency:
     def calibrate(
         cls, sample: pa.Table, roles: Roles, settings: Options, seed: int
     ) -> dict[str, Any]:
-        """Out-of-fold score quantiles of trusted rows by class."""
+        """Out-of-fold score quantiles of trusted rows."""
         labels, groups = _columns(sample, roles)
         classes = _judged(sample.schema, roles, labels)
         codes = classes.codes(labels)
@@ -134,12 +145,8 @@ class LabelConsistency:
             encoder.transform(sample), codes, len(classes.names),
             model=settings.model, seed=seed, groups=groups,
         )  # fmt: skip
-        scores = doubt(probabilities, codes)
-        references = [Reference.of(scores[codes == i]) for i in range(len(classes.names))]
-        return {
-            "classes": list(classes.names),
-            "references": [reference.to_json() for reference in references],
-        }
+        found = References.of(probabilities, codes)
+        return {"classes": list(classes.names), **found.to_json()}
 
     def scan(self, batch: Batch) -> Outcome:
         """Findings by class, and the ranking of doubtful rows."""
@@ -151,9 +158,9 @@ class LabelConsistency:
         findings = [*self._unjudged(scored, batch.roles.label)]
         if self.trusted is not None:
             findings += self._by_class(scored)
-        worst = np.argsort(scored.tails, kind="stable")[: max(10, batch.rows // 20)]
-        worst = worst[scored.tails[worst] < 0.2]
-        ranking = ranking_table(worst, scored.tails[worst])
+        worst = np.argsort(scored.order, kind="stable")[: max(10, batch.rows // RANKED)]
+        worst = worst[scored.order[worst] < 0.2]
+        ranking = ranking_table(worst, scored.order[worst])
         return Outcome(rule=self.rule.id, findings=tuple(findings), ranking=ranking)
 
     def _within(self, batch: Batch) -> Scored:
@@ -169,8 +176,7 @@ class LabelConsistency:
             matrix, codes, len(classes.names),
             model=self.settings.model, seed=self.seed, groups=groups,
         )  # fmt: skip
-        scores = doubt(probabilities, codes)
-        references = [Reference.of(scores[codes == i]) for i in range(len(classes.names))]
+        references = References.of(probabilities, codes)
         return _scored(classes, labels, codes, probabilities, references)
 
     def _unjudged(self, scored: Scored, label: str) -> list[Finding]:
@@ -278,14 +284,16 @@ def _scored(
     labels: Sequence[str | None],
     codes: Codes,
     probabilities: Scores,
-    references: Sequence[Reference],
+    references: References,
 ) -> Scored:
+    tails, order = references.tails(probabilities, codes)
     return Scored(
         classes=classes,
         codes=codes,
         probabilities=probabilities,
-        tails=_tails(doubt(probabilities, codes), codes, references),
-        trusted={name: references[i].count for i, name in enumerate(classes.names)},
+        tails=tails,
+        order=order,
+        trusted={name: references.doubts[i].count for i, name in enumerate(classes.names)},
         labels=labels,
     )
 
@@ -312,15 +320,6 @@ def _judged(schema: pa.Schema, roles: Roles, labels: list[str | None]) -> Classe
     if len(classes.names) < 2:
         raise Unavailable(f"label {label!r} has fewer than two classes with 10 rows")
     return classes
-
-
-def _tails(scores: Scores, codes: Codes, references: Sequence[Reference]) -> Scores:
-    """Share of trusted rows of the same class with at least this score: float64[n]."""
-    tails = np.ones(len(scores))
-    for code, reference in enumerate(references):
-        mine = codes == code
-        tails[mine] = reference.tail(scores[mine])
-    return tails
 
 
 def _looks_like(scored: Scored, rows: Codes) -> dict[str, Scalar]:

@@ -11,8 +11,8 @@ Rao 1948 (score tests); Jagielski et al. 2021 (Subpopulation data poisoning atta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -21,8 +21,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditor.baseline import Baseline
-from auditor.batch import Batch, Roles, Shared, as_text, read_columns
+from auditor.batch import Batch, Roles, Shared, as_text
+from auditor.coded import coded
 from auditor.context import Context
+from auditor.copies import take_rows
 from auditor.errors import Unavailable
 from auditor.features import Encoder, Matrix, numbers
 from auditor.items import Slot, fit_slots
@@ -42,6 +44,9 @@ CONTINUOUS = 50
 UNDECIDED = (0.03, 0.06, 0.12, 0.25, 0.5)
 #: Probabilities that differ by less are equal: sums depend on the order of rows.
 EQUAL = 1e-9
+#: Rows that are searched for each trusted one at most. Trusted rows are the smaller side then: all
+#: rows of a longer batch would make no score more than 3 % larger.
+LONGER = 16
 #: Rows of a slice more likely wrong than not: the label's probability is below this.
 UNLIKELY = 0.5
 
@@ -90,6 +95,19 @@ Way = Slot | Partition | Margins
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A slice: how many rows, how many too many carry its label, which do, and their P(label).
+
+    `excess` is over what the model expects. `carrying`: int64[k], `chances`: float64[k].
+    """
+
+    rows: int
+    excess: float
+    carrying: npt.NDArray[np.int64]
+    chances: Scores
+
+
+@dataclass(frozen=True, slots=True)
 class Side:
     """Rows whose labels can be judged, and P(label) under a model that had not seen them."""
 
@@ -111,14 +129,31 @@ class Side:
             return cut.codes(self.matrix)
         return cut.codes(self.table.column(cut.column).combine_chunks())
 
-    def labelled(self, cuts: tuple[Way, ...]) -> Labelled:
+    def labelled(self, cuts: Sequence[Way]) -> Labelled:
         """Residuals of each label, and last of any other label than the likeliest."""
-        carried = np.zeros((len(self.codes), self.chances.shape[1] + 1))
+        # A label after the other: they are summed one by one, again and again.
+        carried = np.zeros((len(self.codes), self.chances.shape[1] + 1), order="F")
         carried[np.arange(len(self.codes)), self.codes] = 1.0
         carried[:, -1] = self.other
-        chances = np.column_stack([self.chances, 1.0 - self.chances.max(axis=1)])
+        chances = np.asfortranarray(np.column_stack([self.chances, 1.0 - self.chances.max(axis=1)]))
         items = np.stack([self.items(cut) for cut in cuts])
         return Labelled(items, carried - chances, chances * (1.0 - chances))
+
+    def told(self, hits: Sequence[Slice], cuts: Sequence[Way]) -> list[Told]:
+        """The rows of each slice."""
+        used = {cut for hit in hits for cut, _ in hit.items}
+        wanted = {cut: self.items(cuts[cut]) for cut in sorted(used)}
+        return [self._told(hit, wanted) for hit in hits]
+
+    def _told(self, hit: Slice, wanted: Mapping[int, Items]) -> Told:
+        inside = np.all([wanted[cut] == code for cut, code in hit.items], axis=0)
+        if hit.label < self.chances.shape[1]:
+            carry, chance = self.codes == hit.label, self.chances[:, hit.label]
+        else:
+            carry, chance = self.other, 1.0 - self.chances.max(axis=1)
+        rows = np.flatnonzero(inside & carry)
+        excess = len(rows) - float(chance[inside].sum())
+        return Told(int(inside.sum()), excess, rows, self.chances[rows, self.codes[rows]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +185,69 @@ class Trusted:
 
 
 @dataclass(frozen=True, slots=True)
+class New:
+    """The batch, and the class of each of its rows, -1 where it cannot be judged: int64[rows]."""
+
+    batch: Batch
+    codes: Codes
+    trusted: Trusted
+
+    def some(self, rows: npt.NDArray[np.int64]) -> Side:
+        """These rows, ascending, as the model of trusted rows sees them."""
+        table = take_rows(self.batch, self.trusted.encoder.names, rows)
+        return self._side(table, self.codes[rows])
+
+    def _side(self, table: pa.Table, codes: Codes) -> Side:
+        matrix = self.trusted.encoder.transform(table)
+        return Side(table, codes, matrix, self.trusted.model.probabilities(matrix))
+
+    def told(self, hits: Sequence[Slice], cuts: Sequence[Way]) -> list[Told]:
+        """The slices that were found in some rows, counted in all of them."""
+        parts: list[list[Told]] = [[] for _ in hits]
+        for chunk in self.batch.chunks(self.trusted.encoder.names) if hits else ():
+            codes = self.codes[chunk.start : chunk.start + chunk.data.num_rows]
+            rows = np.flatnonzero((codes >= 0) & _may_hold(chunk.data, hits, cuts))
+            side = self._side(pa.table(chunk.data).take(pa.array(rows)), codes[rows])
+            for found, told in zip(parts, side.told(hits, cuts), strict=True):
+                found.append(replace(told, carrying=rows[told.carrying] + chunk.start))
+        known = self.trusted.side.told(hits, cuts)
+        return [
+            _joined(found, own.excess / own.rows) for found, own in zip(parts, known, strict=True)
+        ]
+
+
+def _may_hold(
+    data: pa.RecordBatch, hits: Sequence[Slice], cuts: Sequence[Way]
+) -> npt.NDArray[np.bool_]:
+    """Rows that hold the columns' items of any slice; only they need to be encoded: bool[n]."""
+    found = np.zeros(data.num_rows, dtype=bool)
+    for hit in hits:
+        inside = np.ones(data.num_rows, dtype=bool)
+        for cut, code in hit.items:
+            if isinstance(way := cuts[cut], Slot):
+                inside &= way.codes(data.column(way.column)) == code
+        found |= inside
+    return found
+
+
+def _joined(parts: Sequence[Told], usual: float) -> Told:
+    """All chunks together; `usual`: what a row of the slice is too many among trusted rows."""
+    rows = sum(part.rows for part in parts)
+    return Told(
+        rows,
+        sum(part.excess for part in parts) - rows * usual,
+        np.concatenate([part.carrying for part in parts]),
+        np.concatenate([part.chances for part in parts]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LabelSlices:
     """AUD-L002."""
 
     trusted: Trusted
     settings: Options
+    seed: int
 
     options: ClassVar[type] = Options
     rule: ClassVar[Rule] = Rule(
@@ -167,6 +260,8 @@ class LabelSlices:
         references=("Jagielski et al. 2021, Subpopulation data poisoning", "ATLAS AML.T0020"),
         needs=("label", "feature"),
         minimum_rows=50,
+        # Of more than `LONGER` times the trusted rows a seeded choice of positions is searched.
+        order_free=False,
     )
 
     @classmethod
@@ -179,7 +274,7 @@ class LabelSlices:
             raise Unavailable("the baseline was built without it; build it again")
         settings = context.options(cls.rule.id, Options)
         trusted = Trusted.fit(baseline, settings, context.seed, context.shared)
-        return cls(trusted, settings)
+        return cls(trusted, settings, context.seed)
 
     @classmethod
     def calibrate(
@@ -205,19 +300,21 @@ class LabelSlices:
         missing = [c for c in names if c not in batch.schema.names]
         if missing:
             raise Unavailable(f"columns of the baseline are missing: {', '.join(missing[:5])}")
-        table = read_columns(batch, [*dict.fromkeys((*names, batch.roles.label))])
-        codes = self.trusted.classes.codes(as_text(table.column(batch.roles.label)).to_pylist())
+        codes = coded(batch, batch.roles.label).among(self.trusted.classes.names)
         rows = np.flatnonzero(codes >= 0)
         if not len(rows):
             raise Unavailable("no row has a label that trusted rows have")
-        table = table.take(pa.array(rows))
-        matrix = self.trusted.encoder.transform(table)
-        new = Side(table, codes[rows], matrix, self.trusted.model.probabilities(matrix))
-        return Outcome(rule=self.rule.id, findings=tuple(self._findings(new, rows)))
+        found = self._findings(New(batch, codes, self.trusted), rows)
+        return Outcome(rule=self.rule.id, findings=tuple(found))
 
-    def _findings(self, new: Side, rows: npt.NDArray[np.int64]) -> Iterator[Finding]:
+    def _findings(self, new: New, rows: npt.NDArray[np.int64]) -> Iterator[Finding]:
         known, partitions = self.trusted.side, self.trusted.partitions
-        fitted = fit_slots(known.table, new.table, self.trusted.encoder.names)
+        most = LONGER * len(known.codes)
+        if len(rows) > most:
+            rng = np.random.default_rng([self.seed, 11])
+            rows = np.sort(rng.choice(rows, most, replace=False))
+        some = new.some(rows)
+        fitted = fit_slots(known.table, some.table, self.trusted.encoder.names)
         slots = tuple(_one_a_column(fitted))
         cuts = (*slots, *partitions)
         widths = [Cut(slot.column, slot.width) for slot in slots]
@@ -225,44 +322,39 @@ class LabelSlices:
             Cut("", len(one.names), REGIONS if isinstance(one, Partition) else "margins")
             for one in partitions
         ]
-        labelled = new.labelled(cuts)
-        for hit in label_slices(labelled, known.labelled(cuts), widths):
-            if hit.p_value <= self.settings.report_level:
-                words = " and ".join(cuts[cut].names[code] for cut, code in hit.items)
-                yield self._finding(hit, words, new, labelled.where(hit.items), rows)
+        hits = [
+            hit
+            for hit in label_slices(some.labelled(cuts), known.labelled(cuts), widths)
+            if hit.p_value <= self.settings.report_level
+        ]
+        for hit, found in zip(hits, new.told(hits, cuts), strict=True):
+            words = " and ".join(cuts[cut].names[code] for cut, code in hit.items)
+            yield self._finding(hit, words, found)
 
-    def _finding(
-        self,
-        hit: Slice,
-        words: str,
-        new: Side,
-        inside: npt.NDArray[np.bool_],
-        rows: npt.NDArray[np.int64],
-    ) -> Finding:
+    def _finding(self, hit: Slice, words: str, found: Told) -> Finding:
         names = self.trusted.classes.names
         label = names[hit.label] if hit.label < len(names) else None
-        carrying = np.flatnonzero(inside & (new.other if label is None else new.codes == hit.label))
-        own = new.chances[carrying, new.codes[carrying]]
         # As many rows as are too many, the least likely first, with those as unlikely as the last;
         # never one that is likely right.
-        least = np.sort(own)[: max(1, round(hit.excess))]
+        own, carrying = found.chances, len(found.carrying)
+        least = np.sort(own)[: max(1, round(found.excess))]
         named = np.flatnonzero((own <= least.max(initial=0.0) + EQUAL) & (own < UNLIKELY))
         what = "another label than the likeliest" if label is None else f"label {label!r}"
         return Finding(
             rule=self.rule.id,
             severity=self.rule.severity,
-            message=f"{words}: {hit.excess:.0f} more rows with {what} than expected, "
-            f"{len(carrying)} of {hit.rows} rows carry it",
+            message=f"{words}: {found.excess:.0f} more rows with {what} than expected, "
+            f"{carrying} of {found.rows} rows carry it",
             p_value=hit.p_value,
             evidence={
                 "items": words,
                 "label": label,
-                "rows": hit.rows,
-                "carrying": len(carrying),
-                "excess": round(hit.excess, 1),
+                "rows": found.rows,
+                "carrying": carrying,
+                "excess": round(found.excess, 1),
                 "z": round(hit.z, 2),
             },
-            rows=row_table(rows[carrying[named]], 1.0 - own[named]),
+            rows=row_table(found.carrying[named], 1.0 - own[named]),
         )
 
 

@@ -13,7 +13,8 @@ Koh, Steinhardt, Liang 2022 (attacks that concentrate); Goodall 1966 (similarity
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 import numpy as np
@@ -21,11 +22,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditor.baseline import Baseline
-from auditor.batch import Batch, as_text
+from auditor.batch import Batch
 from auditor.context import Context
-from auditor.copies import age, content_columns, take_rows
+from auditor.copies import content_columns
 from auditor.errors import Unavailable
-from auditor.features import Encoder
 from auditor.model import (
     Effect,
     Family,
@@ -36,16 +36,16 @@ from auditor.model import (
     ranking_table,
     row_table,
 )
-from auditor.near_copies.closeness import Closeness, Floats, Rows
+from auditor.near_copies.closeness import Floats, Rows
+from auditor.near_copies.compared import Compared, crowded_rows
+from auditor.near_copies.concentration import Concentration
 from auditor.near_copies.contrasts import Claim, Contrast, contrasts, strongest
 from auditor.near_copies.families import Families, families
-from auditor.near_copies.pairs import PARTS, Pool, pool
-from auditor.near_copies.search import Spread, more_members
+from auditor.near_copies.search import more_members
+from auditor.statistics import fisher
 
 Mask = npt.NDArray[np.bool_]
 
-#: Trusted rows that are compared; batch rows beyond `PARTS` times as many are sampled.
-TRUSTED_ROWS: Final = 4_000
 #: Distinct rows on both sides below which nothing can be told.
 ENOUGH: Final = 20
 #: Kinds of near copies that are reported at most, one after the other.
@@ -68,17 +68,17 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """The batch rows in a pool: `rows` int64[n] their positions in the batch, oldest first."""
+class Claimed:
+    """A claim, its families, and the members that it is about: bool[members]."""
 
-    pool: Pool
-    rows: Rows
-    plausible: Mask
-    spread: Spread
+    claim: Claim
+    group: Families
+    going: Mask
 
-    def position(self, members: Rows) -> Rows:
-        """Positions in the batch of positions in the pool."""
-        found: Rows = self.rows[members - self.pool.closeness.rows]
+    @property
+    def rows(self) -> Rows:
+        """Positions in the pool of the members that go."""
+        found: Rows = self.group.rows[self.going]
         return found
 
 
@@ -86,7 +86,7 @@ class Compared:
 class NearDuplicates:
     """AUD-D005."""
 
-    baseline: Baseline
+    baseline: Baseline | None
     settings: Options
     seed: int
 
@@ -106,9 +106,7 @@ class NearDuplicates:
 
     @classmethod
     def load(cls, context: Context) -> NearDuplicates:
-        """Needs a baseline: what is usually close is what it compares with."""
-        if context.baseline is None:
-            raise Unavailable("needs a baseline")
+        """Without a baseline rows are ranked and nothing is claimed."""
         return cls(context.baseline, context.options(cls.rule.id, Options), context.seed)
 
     def scan(self, batch: Batch) -> Outcome:
@@ -118,83 +116,53 @@ class NearDuplicates:
             raise Unavailable("no feature column")
         if batch.rows < self.rule.minimum_rows:
             raise Unavailable(f"needs at least {self.rule.minimum_rows} rows, has {batch.rows}")
-        compared = self._compare(batch)
+        if self.baseline is None:
+            return Outcome(
+                rule=self.rule.id,
+                ranking=_ranking(crowded_rows(batch, self.seed, self.settings.compared_rows)),
+                skipped="needs a baseline; without it rows are ranked and nothing is claimed",
+            )
+        return self._judged(batch, self.baseline)
+
+    def _judged(self, batch: Batch, baseline: Baseline) -> Outcome:
+        compared = Compared.of(batch, baseline, self.seed, self.settings.compared_rows)
         if min(len(compared.pool.batch), len(compared.pool.trusted)) < ENOUGH:
             return Outcome(rule=self.rule.id)  # nearly all rows are equal: AUD-D001 judges that
         found = contrasts(compared.pool)
         tails = _tails(compared, found, batch.rows)
         findings = tuple(
-            self._finding(batch, compared, claim, group, tails)
-            for claim, group in self._claims(compared, found)
+            self._finding(batch, compared, claimed, tails)
+            for claimed in self._claims(compared, found)
         )
         return Outcome(rule=self.rule.id, findings=findings, ranking=_ranking(tails))
 
-    def _compare(self, batch: Batch) -> Compared:
-        """Trusted rows and the batch's, or a seeded sample of them, in one pool."""
-        rng = np.random.default_rng([self.baseline.seed % 2**63, 5])
-        sample = self.baseline.sample
-        kept = np.sort(rng.permutation(sample.num_rows)[:TRUSTED_ROWS])
-        trusted = sample.take(pa.array(kept))
-        features = self.baseline.roles.features
-        closeness = Closeness.of(trusted, features)
-        if not closeness.columns:
-            raise Unavailable("no number or category among the feature columns")
-        encoder = Encoder.fit(trusted, closeness.names)
-        rows = self._chosen(batch, PARTS * len(kept))
-        rows = rows[np.lexsort((rows, age(batch, rows)))]
-        table = _taken(batch, self._columns(batch, closeness), rows)
-        matrix = np.concatenate([encoder.transform(trusted), encoder.transform(table)])
-        labels = _joined(trusted, table, batch.roles.label)
-        cells = closeness.cells(trusted, table)
-        return Compared(
-            pool(closeness, cells, matrix, labels, self.seed),
-            rows,
-            self._plausible(trusted, table),
-            Spread(closeness, encoder, trusted, table, matrix),
-        )
-
-    def _chosen(self, batch: Batch, most: int) -> Rows:
-        """Positions of the rows that are compared, ascending; at most `most`."""
-        count = min(self.settings.compared_rows, most)
-        if batch.rows <= count:
-            return np.arange(batch.rows)
-        rng = np.random.default_rng([self.seed, 3])
-        chosen = rng.choice(batch.rows, count, replace=False, shuffle=False)
-        return np.sort(chosen).astype(np.int64)
-
-    def _columns(self, batch: Batch, closeness: Closeness) -> list[str]:
-        roles = batch.roles
-        wanted = (*closeness.names, roles.label, roles.contributor)
-        return [*dict.fromkeys(name for name in wanted if name)]
-
-    def _plausible(self, trusted: pa.Table, table: pa.Table) -> Mask:
-        """Rows that may be an original: from a contributor whom trusted rows know, if they do."""
-        everybody = np.ones(trusted.num_rows + table.num_rows, dtype=bool)
-        mine = self.baseline.roles.contributor
-        if mine is None or mine not in table.column_names:
-            return everybody
-        known = set(self.baseline.trusted_texts("contributor").tolist())
-        sent = as_text(table.column(mine)).to_pylist()
-        everybody[trusted.num_rows :] = [name in known for name in sent]
-        return everybody
-
-    def _claims(self, compared: Compared, found: list[Contrast]) -> list[tuple[Claim, Families]]:
-        """The strongest claim, then the strongest among the rows it leaves, and so on."""
-        free = np.ones(len(compared.pool.batch), dtype=bool)
-        kept: list[tuple[Claim, Families]] = []
-        while len(kept) < CLAIMS:
-            claim = strongest(found, free, self.settings.levels, self.settings.slack)
+    def _claims(self, compared: Compared, found: list[Contrast]) -> Iterator[Claimed]:
+        """The strongest claim, then the strongest without the rows it takes, and so on."""
+        left = compared.pool
+        for _ in range(CLAIMS):
+            claim = strongest(found, self.settings.levels, self.settings.slack)
             if claim.p_value > self.settings.report_level:
                 break
-            group = families(compared.pool, claim, free, compared.plausible)
-            free &= ~np.isin(compared.pool.batch, group.rows)
-            kept.append((claim, group))
-        return kept
+            claimed = self._claimed(compared, claim, families(left, claim, compared.plausible))
+            yield claimed
+            left = left.without(claimed.rows)
+            found = contrasts(left)
+
+    def _claimed(self, compared: Compared, claim: Claim, group: Families) -> Claimed:
+        """The claim by itself or together with who sent the rows: the better one of two tests."""
+        senders = compared.pool_senders
+        if senders is None or compared.senders is None:
+            return Claimed(claim, group, ~group.original)
+        beside = Concentration.of(group, compared.pool, senders, compared.spread.matrix, self.seed)
+        p = fisher(claim.p_value, beside.tail(np.ones(len(group.rows), dtype=bool)))
+        going = group.going(claim, senders[group.rows], compared.senders, beside.tail)
+        return Claimed(replace(claim, p_value=min(1.0, 2.0 * min(claim.p_value, p))), group, going)
 
     def _finding(
-        self, batch: Batch, compared: Compared, claim: Claim, group: Families, tails: Floats
+        self, batch: Batch, compared: Compared, claimed: Claimed, tails: Floats
     ) -> Finding:
-        rows = self._rows(batch, compared, group)
+        claim, group = claimed.claim, claimed.group
+        rows = self._rows(batch, compared, claimed)
         contrast = claim.contrast
         what = "trusted rows" if contrast.copies_of == "trusted" else "each other"
         label = ", with another label" if contrast.conflicting else ""
@@ -212,25 +180,24 @@ class NearDuplicates:
                 "largest_family": int(np.bincount(group.number).max()),
                 "close_rows": int(claim.rows.sum()),
                 "expected": round(claim.expected, 2),
-                "kept_originals": int(group.original.sum()),
+                "kept_rows": len(group.rows) - len(claimed.rows),
                 "compared_rows": len(compared.rows),
             },
             rows=row_table(rows, _suspicion(tails[rows])),
         )
 
-    def _rows(self, batch: Batch, compared: Compared, group: Families) -> Rows:
-        """Positions in the batch of all members but the originals, ascending."""
-        going = group.rows[~group.original]
-        size = len(compared.pool.part)
-        chosen = np.zeros(size, dtype=bool)
-        chosen[going] = True
+    def _rows(self, batch: Batch, compared: Compared, claimed: Claimed) -> Rows:
+        """Positions in the batch of the members that go, ascending, and of rows like them."""
+        chosen = np.zeros(len(compared.pool.part), dtype=bool)
+        chosen[claimed.rows] = True
         everyone = chosen[compared.pool.same]  # with the rows equal to a member
         everyone[: compared.pool.closeness.rows] = False
         rows = compared.position(np.flatnonzero(everyone))
         if len(compared.rows) < batch.rows:
-            rows = np.concatenate(
-                [rows, more_members(batch, compared.spread, compared.rows, group)]
-            )
+            more = more_members(batch, compared.spread, compared.rows, claimed.group)
+            if compared.senders is not None:
+                more = more[np.isin(compared.senders[more], compared.senders[rows])]
+            rows = np.concatenate([rows, more])
         return np.unique(rows)
 
 
@@ -238,24 +205,6 @@ def _suspicion(tails: Floats) -> Floats:
     """A member counts by its family; how close it is itself gives the order."""
     suspicion: Floats = 0.7 + 0.25 * np.minimum(1.0, -np.log10(np.maximum(tails, 1e-9)) / 5.0)
     return suspicion
-
-
-def _taken(batch: Batch, columns: list[str], rows: Rows) -> pa.Table:
-    """The rows in the given order."""
-    order = np.argsort(rows, kind="stable")
-    back = np.empty_like(order)
-    back[order] = np.arange(len(order))
-    return take_rows(batch, columns, rows[order]).take(pa.array(back))
-
-
-def _joined(
-    trusted: pa.Table, table: pa.Table, label: str | None
-) -> npt.NDArray[np.object_] | None:
-    """Labels of both tables as text, None where one has none."""
-    if label is None or label not in trusted.column_names:
-        return None
-    texts = [as_text(part.column(label)).to_pylist() for part in (trusted, table)]
-    return np.array([*texts[0], *texts[1]], dtype=object)
 
 
 def _tails(compared: Compared, found: list[Contrast], rows: int) -> Floats:

@@ -6,7 +6,8 @@ label alone. Counted twice at half the level each: against trusted rows as they 
 trusted rows re-weighted to the batch, so that columns that drifted by themselves are explained
 away. The plain count matters only where there is no drift or where few contributors sent the rows.
 A finding names the trigger in words. Misses triggers of single cells that are common anyway, those
-spread so thinly that no count is surprising, and content that no column shows.
+spread so thinly that no count is surprising, and content that no column shows. Without a baseline
+rows are only ranked: the rows of some contributors against those of all others.
 
 Gu et al. 2017 (BadNets); DuMouchel 1999 (shrinkage of large tables); detection without the model.
 """
@@ -31,7 +32,7 @@ from auditor.copies import Copies, content_columns
 from auditor.domain import fit_domain
 from auditor.errors import Unavailable
 from auditor.features import Encoder, is_number, numbers
-from auditor.items import Slot, fit_slots
+from auditor.items import CodedTable, Slot, fit_slots
 from auditor.model import (
     Effect,
     Family,
@@ -43,7 +44,10 @@ from auditor.model import (
     row_table,
 )
 from auditor.rowhash import batch_keys
+from auditor.suppliers import standing_out
 from auditor.surprise import Conjunction, Layout, Mined, Side, mine
+from auditor.surprise.claims import SLACK, negative_binomial_tails
+from auditor.surprise.left_out import left_out
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -59,6 +63,8 @@ DRIFTED = 0.05
 LONGER = 4
 #: Rows that few contributors sent: this share of them, by this many contributors.
 CONCENTRATED, FEW = 0.8, 3
+#: Rows of a batch that are compared with each other where there is no baseline.
+AMONG = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class Options:
 class Triggers:
     """AUD-T001."""
 
-    baseline: Baseline
+    baseline: Baseline | None
     copies: Copies
     settings: Options
     seed: int
@@ -97,10 +103,8 @@ class Triggers:
 
     @classmethod
     def load(cls, context: Context) -> Triggers:
-        """Needs a baseline: what usually comes together is what it compares with."""
-        if context.baseline is None:
-            raise Unavailable("needs a baseline")
-        if cls.rule.id not in context.baseline.thresholds:
+        """Without a baseline rows are ranked and nothing is claimed."""
+        if context.baseline is not None and cls.rule.id not in context.baseline.thresholds:
             raise Unavailable("the baseline was built without it; build it again")
         settings = context.options(cls.rule.id, Options)
         copies = Copies(context.site_key, context.shared)
@@ -127,43 +131,76 @@ class Triggers:
         if batch.rows < self.rule.minimum_rows:
             raise Unavailable(f"needs at least {self.rule.minimum_rows} rows, has {batch.rows}")
         columns = [c for c in batch.roles.features if c in batch.schema.names]
+        label = batch.roles.label
+        senders = coded(batch, batch.roles.contributor) if batch.roles.contributor else None
+        if self.baseline is None:
+            table = read_columns(batch, [*columns, *([label] if label else [])])
+            return self._among(table, columns, label, senders)
         missing = [c for c in self.baseline.roles.features if c not in batch.schema.names]
         if missing:
             raise Unavailable(f"columns of the baseline are missing: {', '.join(missing[:5])}")
         columns = [c for c in columns if c in self.baseline.schema.names]
-        label = batch.roles.label
         table = read_columns(batch, [*columns, *([label] if label else [])])
-        senders = coded(batch, batch.roles.contributor) if batch.roles.contributor else None
         first = _first(self.copies, batch, self.baseline)
-        found = self._mine(table, first, columns, senders)
+        found = self._mine(self.baseline, table, first, columns, senders)
         return found.outcome(self)
+
+    def _among(
+        self, table: pa.Table, columns: list[str], label: str | None, senders: Coded | None
+    ) -> Outcome:
+        """No baseline: the rows of other contributors stand in; nothing is claimed."""
+        if senders is None or len(senders.names) < 2:
+            raise Unavailable("needs a baseline, or contributors to compare with each other")
+        score = np.zeros(table.num_rows)
+        counted = _at_most(np.ones(table.num_rows, dtype=bool), AMONG, self.seed)
+        table = table.filter(pa.array(counted))
+        slots = fit_slots(table, table, columns)
+        if not slots:
+            raise Unavailable("no value repeats and no number column varies")
+        names, labels, _ = _label_codes(table, table, label)
+        layout = Layout(tuple((slot.column, slot.width) for slot in slots), len(names))
+        side = Side(_codes(slots, table), labels, senders=senders.codes[counted])
+        score[counted] = left_out(side, layout, self.seed)
+        return Outcome(
+            rule=self.rule.id,
+            ranking=_ranking(score),
+            skipped="needs a baseline; without it rows are ranked and nothing is claimed",
+        )
 
     def _mine(
         self,
+        baseline: Baseline,
         table: pa.Table,
         first: npt.NDArray[np.bool_],
         columns: list[str],
         senders: Coded | None,
     ) -> _Found:
-        trusted = self.baseline.sample.filter(pa.array(_unlike(self.baseline, self.copies)))
+        trusted = baseline.sample.filter(pa.array(_unlike(baseline, self.copies)))
         first = _at_most(first, LONGER * trusted.num_rows, self.seed)
-        slots = fit_slots(trusted, table, columns)
+        once = table.filter(pa.array(first))
+        slots = fit_slots(trusted, once, columns)
         if not slots:
             raise Unavailable("nothing repeats and no number column of the baseline varies")
-        names, known, new = _label_codes(trusted, table, self.baseline.roles.label)
-        once = table.filter(pa.array(first))
+        names, known, new = _label_codes(trusted, table, baseline.roles.label)
         encoder = Encoder.fit(trusted, columns)
         domain = fit_domain(encoder.transform(trusted), encoder.transform(once), seed=self.seed)
         sent = senders.codes if senders else None
-        every = Side(_codes(slots, table), new, senders=sent)
-        batch = Side(
-            every.codes[:, first], new[first], senders=None if sent is None else sent[first]
-        )
+        batch = Side(_codes(slots, once), new[first], senders=None if sent is None else sent[first])
         own = _codes(slots, trusted)
         sides = (Side(own, known), Side(own, known, domain.weights))
         layout = Layout(tuple((slot.column, slot.width) for slot in slots), len(names))
         plain, weighted = mine(batch, sides, layout)
-        return _Found(slots, names, every, first, plain, weighted, domain.p_value, senders)
+        return _Found(
+            slots,
+            names,
+            CodedTable(slots, table, new),
+            first,
+            plain,
+            weighted,
+            domain.p_value,
+            senders,
+            layout.tests,
+        )
 
 
 @dataclass(frozen=True)
@@ -172,12 +209,14 @@ class _Found:
 
     slots: tuple[Slot, ...]
     labels: list[str]
-    every: Side
+    every: CodedTable
     first: npt.NDArray[np.bool_]
     plain: Mined
     weighted: Mined
     drift: float
     senders: Coded | None
+    #: How many conjunctions of one, two and three items may be looked at.
+    tests: tuple[int, int, int]
 
     def outcome(self, detector: Triggers) -> Outcome:
         """Findings, each cause once, and the ranking."""
@@ -220,6 +259,7 @@ class _Found:
         label = None if claim.label is None else self.labels[claim.label]
         target = "any label" if label is None else f"label {label!r}"
         share, who = self._concentration(rows)
+        going = self._going(claim, rows)
         pure = claim.expected <= detector.settings.pure * claim.observed
         return Finding(
             rule=detector.rule.id,
@@ -234,10 +274,24 @@ class _Found:
                 "trusted_rows": round(claim.trusted, 1),
                 "counted": way,
                 "contributors": ", ".join(who) if share >= CONCENTRATED else None,
+                "kept_rows": len(rows) - len(going),
             },
-            rows=row_table(rows, 1.0 - claim.expected / (claim.observed + claim.expected)),
+            rows=row_table(going, 1.0 - claim.expected / (claim.observed + claim.expected)),
             calibrated=pure,
         )
+
+    def _going(self, claim: Conjunction, rows: Rows) -> Rows:
+        """Those of its rows that the claim is about, by who supplied them."""
+        if self.senders is None:
+            return rows
+        mean = SLACK * claim.expected * len(rows) / claim.observed
+        shape, tests = np.array(claim.trusted + 0.5), self.tests[len(claim.items) - 1]
+
+        def tails(count: Scores, share: Scores) -> Scores:
+            return tests * negative_binomial_tails(count, mean * share, shape)
+
+        every = self.senders.codes
+        return rows[standing_out(every[rows], every, tails)]
 
     def _ranking(self) -> pa.Table:
         score = np.zeros(len(self.first))
@@ -246,9 +300,14 @@ class _Found:
             self.plain.scores if self.drift > DRIFTED else np.minimum(self.plain.scores, 1.0),
             weighted,
         )
-        worst = np.argsort(-score, kind="stable")[: max(10, len(score) // 5)]
-        worst = worst[score[worst] > 0.0]
-        return ranking_table(worst, 10.0 ** -np.minimum(score[worst], 300.0))
+        return _ranking(score)
+
+
+def _ranking(score: Scores) -> pa.Table:
+    """The most surprising fifth of the rows: `score` float64[n], -log10 of a tail."""
+    worst = np.argsort(-score, kind="stable")[: max(10, len(score) // 5)]
+    worst = worst[score[worst] > 0.0]
+    return ranking_table(worst, 10.0 ** -np.minimum(score[worst], 300.0))
 
 
 def _first(copies: Copies, batch: Batch, baseline: Baseline) -> npt.NDArray[np.bool_]:

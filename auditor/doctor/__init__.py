@@ -58,9 +58,11 @@ def _configured(config: Path | None, *, whole: bool) -> Iterator[Diagnosis]:
     yield from map(folder_here, folders)
     yield site_key_here(outputs.site_key)
     if trust.policy is not None and trust.sha256 is not None:
-        from auditor.doctor.policy import trust_policy_here
+        from auditor.doctor.policy import gate_role_here, trust_policy_here
         from auditor.site_ledger import ledger_of
         from auditor.trust_files import Pinned
 
         pinned, now = Pinned(trust.policy, trust.sha256), dt.datetime.now(dt.UTC)
-        yield trust_policy_here(pinned, ledger_of(settings), now)
+        ledger = ledger_of(settings)
+        yield trust_policy_here(pinned, ledger, now)
+        yield from gate_role_here(pinned, ledger, settings, now)

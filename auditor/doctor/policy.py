@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from auditor.doctor.diagnosis import Diagnosis, Health
 from auditor.errors import LedgerError, TrustError
 from auditor.ledger import Ledger
+from auditor.provenance.codes import CODES
+from auditor.provenance.refused import KeyRefused
 from auditor.trust import thresholds
 from auditor.trust.policy import TrustPolicy
 from auditor.trust_files import Pinned, seen_in
+
+if TYPE_CHECKING:
+    from auditor.config import Settings
 
 #: Days in which several people can be found to sign the next version.
 SOON: Final = dt.timedelta(days=14)
@@ -33,6 +38,30 @@ def trust_policy_here(pinned: Pinned, ledger: Ledger, now: dt.datetime) -> Diagn
         return Diagnosis(name=name, health=Health.OK, found=found, wanted=wanted)
     mend = f"make the next version with `auditor trust update {pinned.path}`"
     return Diagnosis(name=name, health=Health.NOTE, found=found, wanted=wanted, mend=mend)
+
+
+def gate_role_here(
+    pinned: Pinned, ledger: Ledger, settings: Settings, now: dt.datetime
+) -> Iterator[Diagnosis]:
+    """Whether the policy lets this gate sign; nothing where no policy is in force."""
+    from auditor.gate_role import why_not
+
+    try:
+        policy = pinned.load(now, seen_in(ledger))
+    except (TrustError, LedgerError):
+        return  # said by `trust_policy_here`
+    health, mend = Health.BROKEN, CODES["GATE_ROLE"].remedy
+    try:
+        refused = why_not(policy, settings, now)
+    except KeyRefused as error:
+        found, mend = f"{error.code}: {error.message}", CODES[error.code].remedy
+    else:
+        found = f"GATE_ROLE: {refused}"
+        if refused is None:
+            found = "may sign" if policy.roles.gate.keyids else "the trust policy names none"
+            health, mend = Health.OK, ""
+    wanted = "a key and a verifier of roles.gate"
+    yield Diagnosis(name="gate", health=health, found=found, wanted=wanted, mend=mend)
 
 
 def _ending(policy: TrustPolicy, now: dt.datetime) -> Iterator[str]:

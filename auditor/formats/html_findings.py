@@ -49,7 +49,7 @@ def _finding(found: FindingRecord, report: Report, limits: Limits, rank: int) ->
         message,
         reason,
         facts(_evidence(found, report, limits)),
-        _samples(found, limits, rank),
+        _samples(found, report, limits, rank),
         class_="finding" if found.effect != Effect.NOTE else "finding noted",
     )
 
@@ -64,7 +64,7 @@ def _chips(found: FindingRecord) -> Markup:
 
 def _evidence(found: FindingRecord, report: Report, limits: Limits) -> list[tuple[str, Child]]:
     # What does not apply, such as the label of a claim about any label, is no fact to read.
-    items = [(name, value) for name, value in found.evidence.items() if value is not None]
+    items = [(name, value) for name, value in found.evidence.items() if value not in (None, "")]
     items = items[: limits.items // 5]
     pairs: list[tuple[str, Child]] = [
         (wording.key(name)[:60], clipped(wording.scalar(value), 400)) for name, value in items
@@ -85,12 +85,12 @@ def _record(found: FindingRecord, report: Report) -> str | None:
     return None
 
 
-def _samples(found: FindingRecord, limits: Limits, rank: int) -> Markup | None:
+def _samples(found: FindingRecord, report: Report, limits: Limits, rank: int) -> Markup | None:
     shown = found.samples[: limits.samples] if rank < limits.detailed else ()
     total = max(found.rows or 0, len(found.samples))
     if not shown:
         return _elsewhere(wording.plural(total, "row")) if total else None
-    columns = _columns(shown, limits)
+    columns = _columns(shown, report, limits)
     head: list[Child] = ["Row", "Your id", "Suspicion"]
     head += [breakable(name, 60) for name in columns] + ["File"]
     rows = [_rows(sample, columns, limits) for sample in shown]
@@ -100,7 +100,7 @@ def _samples(found: FindingRecord, limits: Limits, rank: int) -> Markup | None:
         tag("summary", title),
         _legend(shown, limits),
         table(head, rows, caption=title, class_="samples", numbers=_numeric(shown, columns)),
-        _hidden_columns(shown, columns),
+        _hidden_columns(shown, columns, report),
         _left_out(total - len(shown), "row"),
         open=rank < _OPEN,
     )
@@ -114,12 +114,19 @@ def _legend(samples: Iterable[Sample], limits: Limits) -> Markup | None:
     return tag("p", text, mark, class_="note")
 
 
-def _columns(samples: Iterable[Sample], limits: Limits) -> list[str]:
-    """Return the columns of all samples in the order they first appear."""
+def _columns(samples: Iterable[Sample], report: Report, limits: Limits) -> list[str]:
+    """Return the columns of all samples: label and sender first, not the id again."""
+    role = _roles(report)
     seen: dict[str, None] = {}
     for sample in samples:
-        seen.update(dict.fromkeys(sample.values))
-    return list(seen)[: limits.columns]
+        seen.update(dict.fromkeys(name for name in sample.values if role.get(name) != "id"))
+    first = ("label", "contributor", "source")
+    order = {name: first.index(role[name]) for name in seen if role.get(name) in first}
+    return sorted(seen, key=lambda name: order.get(name, len(first)))[: limits.columns]
+
+
+def _roles(report: Report) -> dict[str, str]:
+    return {name: record.role for record in report.roles for name in record.columns}
 
 
 def _numeric(samples: Iterable[Sample], columns: Sequence[str]) -> list[int]:
@@ -137,8 +144,9 @@ def _is_number(value: Scalar) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _hidden_columns(samples: Sequence[Sample], columns: list[str]) -> Markup | None:
-    count = len({name for sample in samples for name in sample.values}) - len(columns)
+def _hidden_columns(samples: Sequence[Sample], columns: list[str], report: Report) -> Markup | None:
+    ids = {name for name, role in _roles(report).items() if role == "id"}
+    count = len({name for sample in samples for name in sample.values} - {*columns, *ids})
     text = f"{wording.plural(count, 'more column')} in the quarantined rows"
     return tag("p", text, class_="more") if count > 0 else None
 

@@ -73,7 +73,9 @@ def _attribute(key: str, value: Attribute) -> str:
     name = key.rstrip("_").replace("_", "-")
     if not _NAME.match(name) or name.startswith("on") or name == "style":
         raise ValueError(f"not an attribute that a report may carry: {key!r}")
-    return f" {name}" if value is True else f' {name}="{escape.html(str(value), 2000)}"'
+    # Markup is ours and whole: half a path of a plot would be another plot.
+    limit = None if isinstance(value, Markup) else 2000
+    return f" {name}" if value is True else f' {name}="{escape.html(str(value), limit)}"'
 
 
 def table(

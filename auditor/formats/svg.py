@@ -7,9 +7,9 @@ need no inline style. Marks differ in shape or pattern as well as in colour.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from auditor.formats.markup import Markup, tag
+from auditor.formats.markup import Markup, raw, tag
 
 
 def _fixed(value: float) -> str:
@@ -91,8 +91,8 @@ def scatter(points: Sequence[tuple[float, float, bool]], label: str) -> Markup:
         at = f"{_fixed(place[0](x))} {_fixed(400 - place[1](y))}"
         (crosses if hot else dots).append(at)
     shapes = (
-        tag("path", d="".join(f"M{at}h0" for at in dots) or None, class_="dots"),
-        tag("path", d="".join(f"M{at}m-4-4l8 8m0-8l-8 8" for at in crosses) or None, class_="hots"),
+        tag("path", d=_path(f"M{at}h0" for at in dots), class_="dots"),
+        tag("path", d=_path(f"M{at}m-4-4l8 8m0-8l-8 8" for at in crosses), class_="hots"),
     )
     return _canvas(600, 400, label, *shapes, class_="map", stretch=False)
 
@@ -129,13 +129,19 @@ def _height(rate: float) -> float:
     return 188 - 176 * _part(rate, 1.0)
 
 
-def _line(places: Sequence[float], rates: Sequence[float]) -> str | None:
+def _path(parts: Iterable[str]) -> Markup | None:
+    """Return the commands of a path, made of numbers and letters only; None without any."""
+    return raw("".join(parts)) or None
+
+
+def _line(places: Sequence[float], rates: Sequence[float]) -> Markup | None:
     """Return a path through the rates, each with a small dash so that a single one is seen."""
     shown = [(x, rate) for x, rate in zip(places, rates, strict=True) if math.isfinite(rate)]
     if not shown:
         return None
     dashes = "".join(f"M{_fixed(x - 8)} {_fixed(_height(rate))}h16" for x, rate in shown)
-    return "M" + "L".join(f"{_fixed(x)} {_fixed(_height(rate))}" for x, rate in shown) + dashes
+    through = "L".join(f"{_fixed(x)} {_fixed(_height(rate))}" for x, rate in shown)
+    return _path(("M", through, dashes))
 
 
 class _Scale:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from auditor.context import Earlier, Record, Sent, Sums
+from auditor.context import Earlier, Published, Record, Sent, Sums
 from auditor.history.store import FEATURES, WHOLE, HistoryStore, stored
 from auditor.model import Evidence
 from auditor.rowhash import Words
@@ -55,6 +57,31 @@ class Past:
                 (rule, name, *(*own, -1, -1)[:2]),
             ).fetchall()
         return np.array(found, dtype=np.float64).reshape(-1, 2)
+
+    def recent(self, scheme: str, most: int) -> tuple[Published, ...]:
+        """See `context.History`."""
+        if not self.store.path.exists():
+            return ()
+        found: list[Published] = []
+        query = "SELECT digest, content FROM sample WHERE scheme = ? ORDER BY seq DESC"
+        with self.store.opened() as db:
+            for digest, content in db.execute(query, (scheme,)):
+                left = most - sum(one.rows.num_rows for one in found)
+                if left <= 0:
+                    break
+                if digest not in self._digests():
+                    rows = pq.read_table(pa.BufferReader(content))
+                    found.append(Published(batch=digest, rows=rows.slice(0, left)))
+        return tuple(found)
+
+    def set_aside(self, scheme: str) -> tuple[tuple[int, Words], ...]:
+        """Ledger entry and keys, uint64[k, 2], of each earlier batch with rows set aside."""
+        if not self.store.path.exists():
+            return ()
+        query = "SELECT seq, keys FROM aside WHERE scheme = ? AND digest NOT IN (?, ?) ORDER BY seq"
+        with self.store.opened() as db:
+            found = db.execute(query, (scheme, *self._digests())).fetchall()
+        return tuple((seq, np.frombuffer(keys, dtype="<u8").reshape(-1, 2)) for seq, keys in found)
 
     def contributors(self) -> dict[str, Record]:
         """Everybody who sent rows in an earlier batch."""

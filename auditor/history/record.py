@@ -1,6 +1,6 @@
 """What one published batch leaves for later runs: files in its run folder, named by the ledger.
 
-`history.json` names the other two by digest, and the verdict in the ledger names `history.json`.
+`history.json` names the others by digest, and the verdict in the ledger names `history.json`.
 Who changes them later is found out when they are read.
 """
 
@@ -23,9 +23,12 @@ from auditor.rowhash import Words
 NAME: Final = "history.json"
 KEYS: Final = "history_keys.parquet"
 SUBJECTS: Final = "history_subjects.parquet"
+SAMPLE: Final = "history_sample.parquet"
+ASIDE: Final = "history_aside.parquet"
 VERSION: Final = 1
 
 _KEYS: Final = pa.schema([(lane, pa.uint64()) for lane in ("a", "b", "fa", "fb")])
+_ASIDE: Final = pa.schema([(lane, pa.uint64()) for lane in ("a", "b")])
 _SUBJECTS: Final = pa.schema(
     [
         ("rule", pa.string()),  # "" for what a contributor sent: the numbers of `context.Sent`
@@ -42,7 +45,9 @@ class Record:
 
     `rows` were published. `keys`, `features` uint64[rows, 2]: their keys with and without the
     label, under `scheme`; none where the batch has no columns to key. `tallies`: (rule, name,
-    rows counted, exposure). `subjects`: see `_SUBJECTS`.
+    rows counted, exposure). `subjects`: see `_SUBJECTS`. `sample`: some of the published rows, as
+    they were: features, label and contributor. `aside` uint64[k, 2]: keys of rows that were set
+    aside, with the label, but for those that were published under the same key.
     """
 
     batch: str
@@ -54,6 +59,8 @@ class Record:
     features: Words = field(default_factory=lambda: np.zeros((0, 2), dtype=np.uint64))
     tallies: tuple[tuple[str, str, float, float], ...] = ()
     subjects: tuple[tuple[str, str, str, tuple[float, ...]], ...] = ()
+    sample: pa.Table = field(default_factory=lambda: pa.table({}))
+    aside: Words = field(default_factory=lambda: np.zeros((0, 2), dtype=np.uint64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,8 @@ class Written:
                 (line["rule"], line["subject"], line["name"], tuple(line["values"]))
                 for line in tables[SUBJECTS].to_pylist()
             ),
+            sample=tables.get(SAMPLE, pa.table({})),  # records of before have none
+            aside=_lanes(tables[ASIDE], ("a", "b")),
         )
 
     def _table(self, name: str, sha256: str) -> pa.Table:
@@ -116,7 +125,11 @@ def write(folder: Path, record: Record) -> str:
     pq.write_table(keys, folder / KEYS, compression="none", use_dictionary=False)
     subjects = pa.Table.from_pylist(lines, schema=_SUBJECTS)
     pq.write_table(subjects, folder / SUBJECTS, compression="zstd")
-    said = _main(record, {name: _digest(folder / name) for name in (KEYS, SUBJECTS)})
+    pq.write_table(record.sample, folder / SAMPLE, compression="zstd")
+    aside = pa.table([pa.array(lane) for lane in record.aside.T], schema=_ASIDE)
+    pq.write_table(aside, folder / ASIDE, compression="none", use_dictionary=False)
+    files = (KEYS, SUBJECTS, SAMPLE, ASIDE)
+    said = _main(record, {name: _digest(folder / name) for name in files})
     content = json.dumps(said, sort_keys=True, indent=1).encode()
     (folder / NAME).write_bytes(content)
     return hashlib.sha256(content).hexdigest()

@@ -7,6 +7,7 @@ operation, one transaction a batch.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from auditor.errors import LedgerError
 from auditor.history.record import Record
@@ -23,6 +25,8 @@ from auditor.rowhash import Words
 #: "AUDH": tells our file from any other SQLite database.
 APPLICATION_ID: Final = 0x41554448
 BUSY_SECONDS: Final = 30.0
+#: Batches of a scheme whose rows are kept in part: the newest ones.
+RECENT: Final = 32
 #: Kinds of keys: of whole rows, and without the label.
 WHOLE, FEATURES = 0, 1
 
@@ -41,9 +45,15 @@ CREATE TABLE sent(subject TEXT, seq INTEGER, rows INTEGER, suspicious INTEGER, q
   certain INTEGER, PRIMARY KEY(subject, seq)) WITHOUT ROWID;
 CREATE TABLE evidence(rule TEXT, subject TEXT, name TEXT, batches INTEGER NOT NULL,
   total BLOB NOT NULL, PRIMARY KEY(rule, subject, name)) WITHOUT ROWID;
+CREATE TABLE sample(seq INTEGER PRIMARY KEY, scheme TEXT NOT NULL, digest TEXT NOT NULL,
+  content BLOB NOT NULL);
+CREATE INDEX sample_scheme ON sample(scheme, seq);
+CREATE TABLE aside(seq INTEGER PRIMARY KEY, scheme TEXT NOT NULL, digest TEXT NOT NULL,
+  keys BLOB NOT NULL);
+CREATE INDEX aside_scheme ON aside(scheme, seq);
 INSERT INTO progress VALUES (1, 0, NULL);
 PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 """
 
 
@@ -115,6 +125,11 @@ class HistoryStore:
                 _add_keys(db, first, record.scheme, kind, keys)
             if first == seq:
                 _add_numbers(db, seq, record)
+                _add_sample(db, seq, record)
+            if len(record.aside):
+                cells = record.aside.astype("<u8").tobytes()
+                line = (seq, record.scheme, record.batch, cells)
+                db.execute("INSERT INTO aside VALUES (?, ?, ?, ?)", line)
             db.execute("DELETE FROM missing WHERE seq = ?", (seq,))
 
     @contextlib.contextmanager
@@ -163,7 +178,7 @@ class HistoryStore:
     def _refuse_stranger(self, db: sqlite3.Connection) -> None:
         (found,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        if found != APPLICATION_ID or version != 1:
+        if found != APPLICATION_ID or version != 2:
             raise HistoryDamaged(self.path, "not a history of this version")
 
 
@@ -216,6 +231,20 @@ def _add_numbers(db: sqlite3.Connection, seq: int, record: Record) -> None:
     for rule, subject, name, values in record.subjects:
         if rule:
             _add_evidence(db, (rule, subject, name), np.array(values, dtype="<f8"))
+
+
+def _add_sample(db: sqlite3.Connection, seq: int, record: Record) -> None:
+    if not record.sample.num_rows:
+        return
+    content = io.BytesIO()
+    pq.write_table(record.sample, content, compression="zstd")
+    line = (seq, record.scheme, record.batch, content.getvalue())
+    db.execute("INSERT INTO sample VALUES (?, ?, ?, ?)", line)
+    db.execute(
+        "DELETE FROM sample WHERE scheme = ? AND seq NOT IN "
+        "(SELECT seq FROM sample WHERE scheme = ? ORDER BY seq DESC LIMIT ?)",
+        (record.scheme, record.scheme, RECENT),
+    )
 
 
 def _add_evidence(db: sqlite3.Connection, key: tuple[str, str, str], values: np.ndarray) -> None:

@@ -75,7 +75,8 @@ def _asked(chances: Floats, codes: Codes) -> Iterator[Contrast]:
 
 
 def _log_normaliser(contrast: Contrast, tilt: float) -> Floats:
-    found: Floats = np.log((contrast.chances * np.exp(tilt * contrast.scores)).sum(axis=1))
+    heavy = np.exp(tilt * contrast.scores)
+    found: Floats = np.log(np.einsum("ij,ij->i", contrast.chances, heavy))
     return found
 
 

@@ -22,6 +22,8 @@ MAX_CLASSES: Final = 100
 MIN_ROWS: Final = 10
 #: Standardised values are cut here for the classifier: one far cell must not decide a row.
 REACH: Final = 10.0
+#: A probability below this says no more than "never".
+LEAST: Final = 1e-12
 
 MODELS: Final = ("logistic", "hist_gradient_boosting")
 
@@ -67,7 +69,7 @@ def fit(matrix: Matrix, codes: Codes, classes: int, *, model: str, seed: int) ->
     with warnings.catch_warnings():
         # Not converged after max_iter is a slightly worse model, not a wrong one.
         warnings.filterwarnings("ignore", category=_convergence_warning())
-        with threads(2):
+        with threads(1):  # these sums are short: several threads mostly wait for each other
             classifier.fit(_cut(matrix[known]), codes[known])
     return LabelModel(classifier, classes)
 
@@ -109,6 +111,14 @@ def doubt(probabilities: Scores, codes: Codes) -> Scores:
     others = probabilities[known].copy()
     others[np.arange(len(known)), codes[known]] = -1.0
     result[known] = (1.0 + others.max(axis=1) - own) / 2.0
+    return result
+
+
+def losses(probabilities: Scores, codes: Codes) -> Scores:
+    """Log-loss of each label: float64[n], at least 0; NaN where code is -1."""
+    result = np.full(len(codes), np.nan)
+    known = np.flatnonzero(codes >= 0)
+    result[known] = -np.log(np.maximum(probabilities[known, codes[known]], LEAST))
     return result
 
 

@@ -5,7 +5,7 @@ Without a checkpoint kept elsewhere it is not evident that somebody restored an 
 rewrote it as a whole with the ledger's own key.
 """
 
-from auditor.ledger.events import EVENTS, MAX_BODY, Event, Via, leaf_hash
+from auditor.ledger.events import EVENTS, MAX_BODY, Event, Line, Via, leaf_hash
 from auditor.ledger.faults import Conflict, LedgerFull, LedgerTampered
 from auditor.ledger.log import ANY, NONE_YET, Entry
 from auditor.ledger.proving import Ledger
@@ -21,6 +21,7 @@ __all__ = [
     "Ledger",
     "LedgerFull",
     "LedgerTampered",
+    "Line",
     "Via",
     "leaf_hash",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
@@ -45,10 +45,13 @@ EVENTS: Final = frozenset(
         "key.revoked",
         "dataset.frozen",
         "checkpoint.anchored",
+        "ledger.key_changed",
         "uri.seen",
         "error",
     }
 )
+#: The log gets another key. `detail.key` is its verifier key; both keys sign the checkpoint of it.
+KEY_CHANGED: Final = "ledger.key_changed"
 #: Longest body in bytes: the limit of tile-based logs (C2SP tlog-tiles, 16-bit length).
 MAX_BODY: Final = 65_535
 
@@ -74,6 +77,28 @@ class Event:
     run: str | None = None
     principal: str = "local"
     detail: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """An event to be written, if what its writer knows is still the newest.
+
+    `expect` is the index of the newest entry about the event's subject that is known, -1 for none,
+    None where it does not matter. With `source` the entry takes the next place in the order of that
+    source, and `expect` is the newest place in it.
+    """
+
+    event: Event
+    expect: int | None = None
+    source: str | None = None
+
+    def body(self) -> bytes:
+        """What is written; raises `LedgerError` for what may not be."""
+        if self.expect is not None and self.event.subject is None and self.source is None:
+            raise LedgerError(f"{self.event.name}: expect needs a subject")
+        if self.source is None:
+            return encode(self.event)
+        return encode(replace(self.event, detail={**self.event.detail, "order_of": self.source}))
 
 
 def time_text(at: datetime) -> str:

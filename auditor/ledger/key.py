@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from auditor.errors import LedgerError, TrustError
-from auditor.private_file import read, read_or_make
-from auditor.transparency.note import VerifierKey, public_half
+from auditor.private_file import fsync_folder, read, read_or_make, replace
+from auditor.transparency.note import VerifierKey, parse_vkey, public_half
+from auditor.transparency.refused import LogRefused
 
 #: The name of a log that nobody named. It is also the name of its key.
 ORIGIN: Final = "auditor.local/ledger"
@@ -52,6 +53,40 @@ class LedgerKey:
     def public(self) -> VerifierKey:
         """What others verify with; raises as `private`."""
         return public_half(self.origin, self.private())
+
+    def known(self) -> list[VerifierKey]:
+        """Every key that signed for this log, the one in use first; raises as `private`."""
+        return [self.public(), *self._earlier()]
+
+    @property
+    def successor(self) -> LedgerKey:
+        """The key that is to take the place of this one."""
+        return LedgerKey(self.path.with_name(f"{self.path.name}.next"), self.origin)
+
+    def hand_over(self) -> None:
+        """Put the successor in the place of this key, of which the public half is kept.
+
+        Raises `LedgerError` where there is no successor, `TrustError` for files that are no keys.
+        """
+        earlier = [*self._earlier(), self.public()]
+        self.successor.private()
+        text = "".join(f"{key}\n" for key in dict.fromkeys(earlier))
+        replace(self._before, text.encode())
+        self.successor.path.replace(self.path)
+        fsync_folder(self.path.parent)
+
+    @property
+    def _before(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.before")
+
+    def _earlier(self) -> list[VerifierKey]:
+        try:
+            lines = read(self._before, "the list of the ledger's earlier keys").decode().split()
+            return [parse_vkey(line) for line in lines]
+        except FileNotFoundError:
+            return []
+        except (LogRefused, UnicodeDecodeError) as error:
+            raise TrustError(f"{self._before}: not a list of verifier keys ({error})") from error
 
     def _parsed(self, pem: bytes) -> Ed25519PrivateKey:
         try:

@@ -11,7 +11,7 @@ from typing import Final
 
 from auditor.errors import LedgerError
 from auditor.ledger import heads, tree
-from auditor.ledger.events import Event, Via, decode, encode, leaf_hash, time_text
+from auditor.ledger.events import KEY_CHANGED, Event, Line, Via, decode, leaf_hash, time_text
 from auditor.ledger.faults import Conflict, LedgerTampered
 from auditor.ledger.key import ORIGIN, LedgerKey
 from auditor.ledger.store import Row, Session, open_store
@@ -93,14 +93,12 @@ class EventLog:
         expect: int | None = ANY,
         source: str | None = None,
     ) -> int:
-        """Write one event and return its index.
+        """Write one event and return its index; see `Line` for `expect` and `source`.
 
-        `expect` is the index of the newest entry about `subject` that the caller knows, or -1 for
-        none. If another has been written since, nothing is appended and `Conflict` is raised:
-        looking and writing are one transaction, so one of two claimants wins. With `source` the
-        entry takes the next place in the order of that source, and `expect` is the newest place in
-        it (`head_of_source`). A verdict, release or recall is covered by a checkpoint that is
-        written in the same transaction.
+        If another entry has been written since the one that is expected, nothing is appended and
+        `Conflict` is raised: looking and writing are one transaction, so one of two claimants wins.
+        A verdict, release or recall is covered by a checkpoint that is written in the same
+        transaction.
         """
         if isinstance(refs, str):
             raise LedgerError("refs must be a sequence of digests, not one string")
@@ -112,17 +110,24 @@ class EventLog:
             refs=tuple(refs),
             run=run,
             principal=principal,
-            detail=dict(detail or {}) | ({"order_of": source} if source is not None else {}),
+            detail=dict(detail or {}),
         )
-        body = encode(said)
-        if expect is not ANY and subject is None and source is None:
-            raise LedgerError(f"{event}: expect needs a subject")
+        return self.append_all([Line(event=said, expect=expect, source=source)])[0]
+
+    def append_all(self, lines: Sequence[Line]) -> tuple[int, ...]:
+        """Write several events in one transaction, all of them or none; their indexes.
+
+        What each expects is compared with the ledger as it was before the first of them.
+        """
+        bodies = [line.body() for line in lines]
         if not self.store.exists():
             self.store.create()
         with self.store.writing() as session:
-            if expect is not ANY:
-                self._refuse_stale(session, said, expect, source)
-            return self._write(session, said, body)
+            for line in lines:
+                if line.expect is not ANY:
+                    self._refuse_stale(session, line)
+            pairs = zip(lines, bodies, strict=True)
+            return tuple(self._write(session, line.event, body) for line, body in pairs)
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
         """The entries from `start` to before `stop`, in order; none where there is no ledger yet.
@@ -190,21 +195,20 @@ class EventLog:
         tree.grow(session, self.where, index, leaf)
         # The first entry is signed for too: a ledger without any checkpoint is not one of ours.
         if event.name in heads.SIGNED or not heads.any_yet(session):
-            heads.sign_head(session, self.where, self.key, index + 1)
+            changing = event.name == KEY_CHANGED
+            heads.sign_head(session, self.where, self.key, index + 1, changing=changing)
         return index
 
-    def _refuse_stale(
-        self, session: Session, event: Event, expect: int, source: str | None
-    ) -> None:
-        column = self.store.subject if source is None else self.store.order
-        about = event.subject if source is None else source
+    def _refuse_stale(self, session: Session, line: Line) -> None:
+        about = line.event.subject if line.source is None else line.source
+        column = self.store.subject if line.source is None else self.store.order
         query = f"{_COLUMNS} WHERE {column} = ? ORDER BY idx DESC LIMIT 1"
         rows = session.all(query, (about,))
         head = self._entry(rows[0]).idx if rows else NONE_YET
-        if head != expect:
+        if head != line.expect:
             raise Conflict(
-                f"{event.name}: entry {head} about {about} was written after entry "
-                f"{expect}, the last one seen; read it and decide again"
+                f"{line.event.name}: entry {head} about {about} was written after entry "
+                f"{line.expect}, the last one seen; read it and decide again"
             )
 
     def verdict_naming(self, digest: str) -> Entry | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
 
 from auditor.errors import LedgerError
 from auditor.ledger import heads, tree
+from auditor.ledger.events import KEY_CHANGED, Via
 from auditor.ledger.faults import LedgerTampered
 from auditor.ledger.log import EventLog
 from auditor.ledger.store import Session
 from auditor.transparency import merkle
 from auditor.transparency.checkpoint import Seen
-from auditor.transparency.note import VerifierKey
+from auditor.transparency.note import VerifierKey, last_signer
 from auditor.transparency.proof import ConsistencyProof, InclusionProof
 from auditor.transparency.refused import LogRefused
 
@@ -45,6 +48,25 @@ class Ledger(EventLog):
             if last is not None and last.size == size:
                 return last
             return heads.sign_head(session, self.where, self.key, size)
+
+    def change_key(self, at: datetime, via: Via) -> VerifierKey:
+        """Announce a new key in the log, signed by the old and the new one; it signs from then on.
+
+        Other hosts that write to this log need the new key file before they can write again. A
+        crash is finished by the next append. Raises `LedgerError` where there is no log yet.
+        """
+        seen, next_key = self.newest(), self.key.successor
+        if seen is None:
+            raise LedgerError(f"{self.where}: there is no ledger yet")
+        next_key.make()
+        new = next_key.public()
+        if last_signer(seen.note, self.key.origin) == new.key_id:  # a crash came after it was said
+            self.key.hand_over()
+            return new
+        subject = sha256(str(new).encode()).hexdigest()
+        self.append(KEY_CHANGED, at=at, via=via, subject=subject, detail={"key": str(new)})
+        self.key.hand_over()
+        return new
 
     def prove(
         self,
@@ -115,7 +137,7 @@ class Ledger(EventLog):
         """The newest checkpoint, or the first over an entry; None where there is none yet."""
         if not heads.any_yet(session):
             return None
-        known = keys or [self.key.public()]
+        known = keys or self.key.known()
         if index is None:
             return heads.newest(session, self.where, known)
         return heads.covering(session, self.where, known, index)

@@ -40,7 +40,7 @@ def export(ledger: Ledger, folder: Path) -> Seen:
         raise LedgerTampered(ledger.where, f"the entries are not those of checkpoint {seen.size}")
     earlier = folder / CHECKPOINT
     if earlier.exists():
-        _require_continued(earlier.read_bytes(), seen, tree, ledger.key.public())
+        _require_continued(earlier.read_bytes(), seen, tree, ledger.key.known())
     for name, content in _tiles(tree, bodies):
         _write(folder / "tile" / name, content)
     _write(earlier, seen.note)
@@ -113,9 +113,9 @@ def _split(raw: bytes, folder: Path, name: str) -> list[bytes]:
 
 
 def _require_continued(
-    note: bytes, seen: Seen, tree: Sequence[Sequence[bytes]], key: VerifierKey
+    note: bytes, seen: Seen, tree: Sequence[Sequence[bytes]], keys: Sequence[VerifierKey]
 ) -> None:
-    earlier = open_checkpoint(note, [key])
+    earlier = open_checkpoint(note, keys)
     proof = []
     if 0 < earlier.size < seen.size:
         proof = consistency_proof(earlier.size, seen.size, reader(tree))

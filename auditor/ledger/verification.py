@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from operator import ne
 from typing import Final
 
+from auditor.ledger.events import KEY_CHANGED, decode
 from auditor.ledger.faults import LedgerTampered
 from auditor.ledger.heads import SIGNED, read_note
 from auditor.ledger.store import Row, Session, Store
@@ -25,6 +26,7 @@ _AT: Final = b'"at":"'
 _TIME: Final = 20  # characters of a time
 _SKIP: Final = len(_AT)
 _EVENT: Final = b'"event":"'
+_CHANGED: Final = b'%s%s"' % (_EVENT, KEY_CHANGED.encode())
 _SIGNED: Final = tuple(b'%s%s"' % (_EVENT, name.encode()) for name in sorted(SIGNED))
 
 
@@ -61,7 +63,7 @@ def verify_store(store: Store, keys: Sequence[VerifierKey], pin: Seen | None = N
             )
         tree = levels(found.leaves)
         _compare_nodes(session, store.where, tree)
-        checkpoints = _checkpoints(session, store.where, keys)
+        checkpoints = _checkpoints(session, found, keys)
     node = reader(tree)
     _require_checkpoints(found, checkpoints, node)
     verified = Verified(len(found.leaves), len(checkpoints), checkpoints[-1])
@@ -95,6 +97,7 @@ class _Found:
         self.where = where
         self.leaves: list[bytes] = []
         self.signed: list[int] = []
+        self.changes: list[tuple[int, str]] = []  # a log of so many entries got this key
 
     def take(self, page: Sequence[Row]) -> None:
         """Verify each entry alone; column by column, which is twice as fast as row by row."""
@@ -113,7 +116,28 @@ class _Found:
             for at, (body, place) in enumerate(zip(bodies, found, strict=True))
             if body.startswith(_SIGNED, place)
         ]
+        self.changes += [
+            (start + at + 1, self._new_key(start + at, body))
+            for at, (body, place) in enumerate(zip(bodies, found, strict=True))
+            if body.startswith(_CHANGED, place)
+        ]
         self.leaves += hashes
+
+    def _new_key(self, index: int, body: bytes) -> str:
+        try:
+            return str(decode(body).detail["key"])
+        except (ValueError, KeyError) as error:
+            raise LedgerTampered(self.where, f"entry {index} changes to no key") from error
+
+    def keys_at(self, size: int, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
+        """Those of the log's keys that may have signed for so many entries.
+
+        The checkpoint of a change is signed by both keys. From then on the old one does not count,
+        and before that the new one does not.
+        """
+        past = [key for at, key in self.changes if at < size]
+        coming = {key for at, key in self.changes if at > size}
+        return [k for k in keys if str(k) not in coming and (not past or str(k) == past[-1])]
 
     def _compare(self, stored: Iterable[object], right: Sequence[object], what: str) -> None:
         found = list(stored)
@@ -139,11 +163,12 @@ def _compare_nodes(session: Session, where: str, tree: Sequence[Sequence[bytes]]
         raise LedgerTampered(where, "there are subtrees of entries that are not there")
 
 
-def _checkpoints(session: Session, where: str, keys: Sequence[VerifierKey]) -> list[Seen]:
+def _checkpoints(session: Session, found: _Found, keys: Sequence[VerifierKey]) -> list[Seen]:
     rows = session.all("SELECT size, note FROM checkpoint ORDER BY size")
     if not rows:
-        raise LedgerTampered(where, "there is no checkpoint")
-    return [read_note(note, size, where, keys) for size, note in rows]
+        raise LedgerTampered(found.where, "there is no checkpoint")
+    signers = {size: found.keys_at(size, keys) if found.changes else keys for size, _ in rows}
+    return [read_note(note, size, found.where, signers[size]) for size, note in rows]
 
 
 def _require_checkpoints(found: _Found, checkpoints: Sequence[Seen], node: Node) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from auditor.provenance import dsse, statement, strict_json
-from auditor.provenance.digests import sha256
+from auditor.provenance import dsse, statement
+from auditor.provenance.digests import document_digest
 from auditor.provenance.fields import Fields
 from auditor.provenance.refused import Refused
 from auditor.provenance.strict_json import Json
@@ -77,7 +77,7 @@ def build(
         "reason": reason,
         "createdOn": format_time(created_on),
     }
-    payload = statement.build("recall", _digest(listed), PREDICATE_TYPE, predicate)
+    payload = statement.build("recall", document_digest(listed), PREDICATE_TYPE, predicate)
     read(payload)
     return payload
 
@@ -100,7 +100,7 @@ def read(payload: bytes) -> frozenset[str]:
     if not predicate.text("reason").strip():
         raise Refused("DECISION_REASON", "A recall needs a reason.")
     recalled = [Fields(one.values, one.where) for one in predicate.sections("recalled")]
-    if said.subject() != ("recall", _digest([dict(one.values) for one in recalled])):
+    if said.subject() != ("recall", document_digest([dict(one.values) for one in recalled])):
         raise Refused("SUBJECT_DIGEST", "The list of recalled batches has another digest.")
     return frozenset(one.digest("digest") for one in recalled)
 
@@ -117,7 +117,3 @@ def require_releaser(envelope: bytes, policy: TrustPolicy, at: datetime) -> Trus
     if not thresholds.signers(opened, keys):
         raise Refused("DECISION_PRINCIPAL", "No releaser signed the recall.")
     return thresholds.require(opened, keys, 1, at)[0]
-
-
-def _digest(listed: list[Json]) -> str:
-    return sha256(strict_json.canonical(listed))

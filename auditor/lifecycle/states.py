@@ -114,6 +114,17 @@ WITHIN: Final[frozenset[tuple[SetState, str]]] = frozenset(
 UNDECIDED: Final = frozenset(state for state, event in SET_EDGES if event == "expired")
 
 
+#: Events that name a signed decision of a person first.
+DECIDED: Final = frozenset({"release.requested", "release.approved", "release.denied", "ratified"})
+_LET_IN: Final = frozenset({Verdict.ACCEPT.value, Verdict.QUARANTINE.value})
+
+
+def published(event: Said) -> bool:
+    """Whether an event is the verdict of a gate that let rows in."""
+    gated = event.detail.get("mode") == Mode.GATE.value
+    return event.name == "verdict" and gated and event.detail.get("verdict") in _LET_IN
+
+
 def following(edges: Mapping[tuple[State, str], State], state: State, event: str) -> State:
     """The state after an event.
 

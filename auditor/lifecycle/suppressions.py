@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, cast
 
 from auditor.model import Family, Rule
-from auditor.provenance import dsse, statement, strict_json
-from auditor.provenance.digests import is_sha256, sha256
+from auditor.provenance import dsse, statement
+from auditor.provenance.digests import document_digest, is_sha256
 from auditor.provenance.fields import Fields
 from auditor.provenance.refused import Refused, printable
 from auditor.provenance.strict_json import Json
@@ -78,7 +78,7 @@ class Listed:
 
 def digest_of(entries: Iterable[Suppression]) -> str:
     """Lowercase hex sha256 of the canonical JSON of the entries."""
-    return sha256(strict_json.canonical(_images(entries)))
+    return document_digest(_images(entries))
 
 
 def build(entries: Sequence[Suppression], created_on: datetime) -> bytes:

@@ -10,7 +10,7 @@ largest mirror values than chance puts there (Epstein 1954; the count is negativ
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -52,6 +52,12 @@ class Contrast:
         rank = min(max(1, round(share * len(self.mirror))), len(self.mirror))
         return rank, float(self.mirror[-rank])
 
+    def tail(self, events: float, exposure: int, rank: int, slack: float) -> float:
+        """P(at least `events` in `exposure` values) where `rank` mirror values are as large."""
+        # A family of k + 1 rows is the least in which each row has k partners: they come together.
+        clump = self.partners + 1.0
+        return excess_tail(events / clump, exposure, rank / clump, len(self.mirror), slack=slack)
+
     def tails(self) -> Floats:
         """Share of mirror values at or above the largest value of each row: float64[rows].
 
@@ -67,13 +73,27 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """More events than expected: `rows` bool[rows], `least` float64[rows] the score of a link."""
+    """More events than expected: `rows` bool[rows], `least` float64[rows] the score of a link.
+
+    `rank`: how many mirror values reach the threshold. `slack`: how much the rate may drift up.
+    """
 
     contrast: Contrast
     rows: Mask
     least: Floats
-    expected: float
+    rank: int
+    slack: float
     p_value: float
+
+    @property
+    def expected(self) -> float:
+        """Rows beyond the threshold by chance."""
+        return self.rank * len(self.contrast.tested) / len(self.contrast.mirror)
+
+    def tail(self, rows: int) -> float:
+        """P(at least `rows` rows beyond the threshold), not corrected."""
+        exposure = len(self.contrast.tested)
+        return self.contrast.tail(float(rows), exposure, self.rank, self.slack)
 
 
 def contrasts(pool: Pool) -> list[Contrast]:
@@ -136,29 +156,23 @@ def _contrast(
     return Contrast(name, tested, ordered, floor, partners, copies_of, conflicting)
 
 
-def strongest(
-    found: Sequence[Contrast], free: Mask, shares: Sequence[float], slack: float
-) -> Claim:
-    """The contrast and level with the smallest tail among the rows `free`.
+def strongest(found: Sequence[Contrast], shares: Sequence[float], slack: float) -> Claim:
+    """The contrast and level with the smallest tail.
 
     The p-value is corrected for all contrasts and levels (Bonferroni).
     """
-    claims = [_claim(c, free, share, slack) for c in found for share in shares]
+    claims = [_claim(c, share, slack) for c in found for share in shares]
     best = min(claims, key=lambda claim: claim.p_value)
-    p = min(1.0, best.p_value * len(claims))
-    return Claim(best.contrast, best.rows, best.least, best.expected, p)
+    return replace(best, p_value=min(1.0, best.p_value * len(claims)))
 
 
-def _claim(contrast: Contrast, free: Mask, share: float, slack: float) -> Claim:
+def _claim(contrast: Contrast, share: float, slack: float) -> Claim:
     rank, value = contrast.threshold(share)
-    beyond = (contrast.tested > value) & free[:, None]
+    beyond = contrast.tested > value
     rows: Mask = np.any(beyond, axis=1)
-    exposure, base = contrast.tested.size, len(contrast.mirror)
-    events, expected = int(beyond.sum()), rank * exposure / base
-    # A family of k + 1 rows is the least in which each row has k partners: events come together.
-    clump = contrast.partners + 1.0
-    p = excess_tail(events / clump, exposure, rank / clump, base, slack=slack)
-    if expected > HONEST * events:
+    exposure, events = contrast.tested.size, int(beyond.sum())
+    p = contrast.tail(events, exposure, rank, slack)
+    if rank * exposure > HONEST * events * len(contrast.mirror):
         p = 1.0  # most rows would be honest ones; a stricter level may tell them apart
     least = np.where(beyond, value + contrast.floor, np.inf).min(axis=1)
-    return Claim(contrast, rows, least, expected / contrast.tested.shape[1], p)
+    return Claim(contrast, rows, least, rank, slack, p)

@@ -8,7 +8,7 @@ changed cells, and nearest neighbours of the encoded rows, for cells that all mo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
 
@@ -165,6 +165,13 @@ class Pool:
         """Numbers of the batch parts."""
         return self.cuts[0] + np.arange(self.cuts[1])
 
+    def without(self, rows: Rows) -> Pool:
+        """The pool without some rows, as if they had never been sent."""
+        gone = np.zeros(len(self.part), dtype=bool)
+        gone[rows] = True
+        pairs = self.pairs.where(~(gone[self.pairs.left] | gone[self.pairs.right]))
+        return replace(self, part=np.where(gone, -1, self.part), pairs=pairs)
+
     def top(self, *, conflicting: bool = False) -> Floats:
         """`closest` over all pairs, or over those with different labels."""
         pairs = self.pairs
@@ -182,7 +189,7 @@ def pool(
 ) -> Pool:
     """Compare rows: the trusted ones of `closeness`, then those of the batch, oldest first."""
     words = column_words(cells, seed)
-    first, same = _first_of_equals(words, closeness.rows)
+    first, same = first_of_equals(words, closeness.rows)
     part, cuts = _parts(words, first, closeness.rows)
     members = [np.flatnonzero(part == number) for number in range(sum(cuts))]
     place = np.searchsorted(first, np.concatenate(members))
@@ -195,7 +202,7 @@ def pool(
     return Pool(closeness, cells, part, same, cuts, pairs, labels)
 
 
-def _first_of_equals(words: Words, trusted: int) -> tuple[Rows, Rows]:
+def first_of_equals(words: Words, trusted: int) -> tuple[Rows, Rows]:
     """Positions of the first of equal rows on each side, ascending; for each row, its first."""
     key = words.sum(axis=1, dtype=np.uint64)
     key[trusted:] ^= np.uint64(0xA5A5A5A5A5A5A5A5)  # a side of its own

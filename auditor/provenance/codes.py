@@ -261,8 +261,9 @@ CODES: Final[Mapping[str, Code]] = {
         "Go back to the approved settings, or have them approved with `auditor trust update`.",
     ),
     "GATE_ROLE": Code(
-        "The trust policy does not let this gate sign: not with this key, or not as this verifier.",
-        "Compare `signing.key` and `signing.verifier` with `roles.gate` of the trust policy.",
+        "The trust policy does not let this gate sign: it has no key, or another key or verifier.",
+        "Compare `signing.key`, or `signing.public`, and `signing.verifier` with `roles.gate` of "
+        "the trust policy.",
     ),
     "POLICY_KEY_TYPE": Code(
         "A key of the trust policy is of an unknown type, or not of the type it says.",

@@ -75,6 +75,15 @@ def subject_digest(files: Iterable[Digested]) -> str:
     return sha256("".join(f"{file.sha256}  {file.name}\n" for file in ordered).encode())
 
 
+def document_digest(document: Json) -> str:
+    """Digest of a document in its one encoding.
+
+    Raises:
+        Refused: JSON_INVALID for what has none.
+    """
+    return sha256(canonical(document))
+
+
 def schema_fingerprint(fields: Sequence[tuple[str, str, bool]]) -> str:
     """Digest of (name, arrow type, nullable) of each column, in their order.
 
@@ -82,7 +91,7 @@ def schema_fingerprint(fields: Sequence[tuple[str, str, bool]]) -> str:
         Refused: JSON_INVALID for a name that is not a string of whole characters.
     """
     listed: list[Json] = [[name, kind, nullable] for name, kind, nullable in fields]
-    return sha256(canonical(listed))
+    return document_digest(listed)
 
 
 def _block(file: BinaryIO) -> bytes:

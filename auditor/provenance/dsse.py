@@ -95,6 +95,11 @@ def signers(envelope: Envelope, keys: Sequence[PublicKey]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def signed_by(envelope: bytes) -> str:
+    """The ids of the keys in an envelope that was made here, as the ledger has them: one text."""
+    return " ".join(one.keyid for one in parse(envelope).signatures)
+
+
 def verify(
     envelope: Envelope, *, keys: Sequence[PublicKey], threshold: int, payload_type: str
 ) -> tuple[str, ...]:

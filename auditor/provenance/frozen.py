@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from auditor.provenance import statement, strict_json
-from auditor.provenance.digests import sha256
+from auditor.provenance import statement
+from auditor.provenance.digests import document_digest
 from auditor.provenance.fields import Fields
 from auditor.provenance.refused import Refused, printable
 from auditor.provenance.strict_json import Json
@@ -68,7 +68,7 @@ def build(name: str, parents: Sequence[Parent], created_on: datetime) -> bytes:
         "rows": sum(one.rows for one in ordered),
         "createdOn": format_time(created_on),
     }
-    payload = statement.build(f"dataset:{name}", _digest(listed), PREDICATE_TYPE, predicate)
+    payload = statement.build(f"dataset:{name}", document_digest(listed), PREDICATE_TYPE, predicate)
     read(payload)
     return payload
 
@@ -89,7 +89,7 @@ def read(payload: bytes) -> Frozen:
         raise Refused("FILES_EMPTY", "A data set of no batch is none.")
     if len({one.published_sha256 for one in parents}) < len(parents):
         raise Refused("FIELD_VALUE", "The files of one batch are there twice.")
-    if _digest([_as_json(one) for one in parents]) != digest:
+    if document_digest([_as_json(one) for one in parents]) != digest:
         raise Refused("SUBJECT_DIGEST", "The list of batches has another digest.")
     if predicate.count("rows") != sum(one.rows for one in parents):
         raise Refused("ROWS", "The batches add up to another number of rows.")
@@ -121,7 +121,3 @@ def _parent(fields: Fields) -> Parent:
         published_sha256=fields.digest("published"),
         rows=fields.count("rows"),
     )
-
-
-def _digest(listed: list[Json]) -> str:
-    return sha256(strict_json.canonical(listed))

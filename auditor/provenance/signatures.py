@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from auditor.provenance import dsse, statement, strict_json
-from auditor.provenance.digests import is_sha256, sha256
+from auditor.provenance import dsse, statement
+from auditor.provenance.digests import document_digest, is_sha256, sha256
 from auditor.provenance.fields import Fields
 from auditor.provenance.keys import PublicKey
 from auditor.provenance.refused import Refused, printable
@@ -103,7 +103,7 @@ def read(payload: bytes) -> SignatureList:
 
 def _digest(predicate: Mapping[str, Json]) -> str:
     fields = Fields(predicate, "predicate")
-    return sha256(strict_json.canonical({kind: list(fields.texts(kind)) for kind in KINDS}))
+    return document_digest({kind: list(fields.texts(kind)) for kind in KINDS})
 
 
 def _canonical(kind: str, predicate: Fields) -> frozenset[str]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from auditor.provenance import statement, strict_json
-from auditor.provenance.digests import is_sha256, sha256
+from auditor.provenance import statement
+from auditor.provenance.digests import document_digest, is_sha256
 from auditor.provenance.fields import Fields
 from auditor.provenance.refused import Refused
 from auditor.provenance.strict_json import Json
@@ -76,7 +76,7 @@ def build(
         predicate["consistency"] = [
             {"old": one.old, "hashes": list(one.hashes)} for one in consistency
         ]
-    payload = statement.build(_NAME, _digest(listed), PREDICATE_TYPE, predicate)
+    payload = statement.build(_NAME, document_digest(listed), PREDICATE_TYPE, predicate)
     read(payload)
     return payload
 
@@ -93,7 +93,7 @@ def read(payload: bytes) -> Status:
     recalled = predicate.texts("recalled")
     if not all(is_sha256(one) for one in recalled):
         raise Refused("DIGEST_ALGORITHM", "recalled needs sha256 in lowercase hex.")
-    if said.subject() != (_NAME, _digest(list(recalled))):
+    if said.subject() != (_NAME, document_digest(list(recalled))):
         raise Refused("SUBJECT_DIGEST", "The list of recalls is not the one that its digest names.")
     found = Status(
         policy_version=predicate.count("policyVersion"),
@@ -114,7 +114,3 @@ def _listed(predicate: Fields) -> Iterable[Fields]:
 
 def _continuation(fields: Fields) -> Continuation:
     return Continuation(fields.count("old"), fields.texts("hashes"))
-
-
-def _digest(recalled: list[Json]) -> str:
-    return sha256(strict_json.canonical(recalled))

@@ -16,6 +16,9 @@ _MAX_DECIMALS: Final = 6
 #: Known values that are looked at most, and how many around a new one decide about its decimals.
 _MOST: Final = 5_000
 _AROUND: Final = 7
+#: Decimals that are found by arithmetic, and numbers up to which that is exact.
+_SHORT: Final = 8
+_EXACT: Final = 2.0**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Precision:
         if not pa.types.is_floating(column.type):
             return cls(column.type, known, np.zeros(len(known), dtype=np.int64))
         exact = known.astype(column.type.to_pandas_dtype())
-        return cls(column.type, known, np.array([_places(v) for v in exact], dtype=np.int64))
+        return cls(column.type, known, _places(exact))
 
     def decimals(self, values: Numbers) -> Places:
         """How many decimals each value should have: int64[n]."""
@@ -105,6 +108,16 @@ def decimals(values: pa.ChunkedArray) -> int | None:
     return None
 
 
-def _places(value: np.floating[Any]) -> int:
-    """The decimals of the shortest text that reads back as this very number."""
-    return len(np.format_float_positional(value, unique=True, trim="-").partition(".")[2])
+def _places(values: npt.NDArray[np.floating[Any]]) -> Places:
+    """The decimals of the shortest text that reads back as each very number: int64[n]."""
+    found = np.full(len(values), -1, dtype=np.int64)
+    wide = values.astype(np.float64)
+    for places in range(_SHORT + 1):
+        # A whole number divided by a power of ten is rounded as the text would be.
+        whole = np.rint(wide * 10.0**places)
+        same = (whole / 10.0**places).astype(values.dtype) == values
+        found[same & (found < 0) & (np.abs(whole) < _EXACT)] = places
+    for at in np.flatnonzero(found < 0).tolist():
+        text = np.format_float_positional(values[at], unique=True, trim="-")
+        found[at] = len(text.partition(".")[2])
+    return found

@@ -98,9 +98,9 @@ def open_checkpoint(
     return Seen(checkpoint, note)
 
 
-def issue(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> bytes:
-    """The signed note of a checkpoint, under the origin as key name."""
-    return notes.sign(checkpoint.text, checkpoint.origin, key)
+def issue(checkpoint: Checkpoint, *keys: Ed25519PrivateKey) -> bytes:
+    """The note of a checkpoint, signed by these keys under the origin as their name."""
+    return notes.sign(checkpoint.text, checkpoint.origin, *keys)
 
 
 def require_continuation(seen: Seen, given: Seen, proof: Sequence[bytes]) -> None:

@@ -131,12 +131,18 @@ def verified_by(note: Note, keys: Sequence[VerifierKey]) -> tuple[VerifierKey, .
     return tuple(found)
 
 
-def sign(text: str, name: str, key: Ed25519PrivateKey) -> bytes:
-    """The text with one signature; `text` ends in a newline."""
+def sign(text: str, name: str, *keys: Ed25519PrivateKey) -> bytes:
+    """The text with the signatures of these keys, in their order; `text` ends in a newline."""
     if not text.endswith("\n") or _CONTROL.search(text):
         raise ValueError("the text of a note ends in a newline and has no control characters")
-    line = _line(public_half(name, key), key.sign(text.encode()))
-    return f"{text}\n{line}".encode()
+    lines = (_line(public_half(name, key), key.sign(text.encode())) for key in keys)
+    return f"{text}\n{''.join(lines)}".encode()
+
+
+def last_signer(note: bytes, name: str) -> bytes | None:
+    """The id of the key that is named last under a name; its signature is not verified here."""
+    named = [line.key_id for line in parse(note).signatures if line.name == name]
+    return named[-1] if named else None
 
 
 def cosign(note: Note, name: str, key: Ed25519PrivateKey, at: int) -> bytes:

@@ -122,12 +122,19 @@ def verify(
 
 def require_verdict(proven: Proven, attestation_sha256: str) -> None:
     """Raise `LogRefused` PROOF_EVENT unless the entry is a verdict that names this attestation."""
-    event = proven.event
-    refs = event.get("refs")
-    if event.get("event") != "verdict":
+    refs = proven.event.get("refs")
+    if proven.event.get("event") != "verdict":
         raise LogRefused("PROOF_EVENT", "The proven entry is not a verdict.")
     if not isinstance(refs, list) or {"sha256": attestation_sha256} not in refs:
         raise LogRefused("PROOF_EVENT", "The proven verdict names another attestation.")
+
+
+def require_frozen(proven: Proven, list_sha256: str) -> None:
+    """Raise `LogRefused` PROOF_EVENT unless the entry froze the list with this digest."""
+    if proven.event.get("event") != "dataset.frozen":
+        raise LogRefused("PROOF_EVENT", "The proven entry froze no data set.")
+    if proven.event.get("subject") != {"sha256": list_sha256}:
+        raise LogRefused("PROOF_EVENT", "The proven entry froze another data set.")
 
 
 def verify_continuation(

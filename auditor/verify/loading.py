@@ -244,7 +244,9 @@ def _inside(root: Root, given: bytes | str) -> bytes | None:
             return None
         raise
     try:
-        return bytes(blob.read_at(0, MAX_BYTES + 1))
+        # One byte more than is allowed: whoever parses it refuses a longer one.
+        content = bytearray(min(blob.size, MAX_BYTES) + 1)
+        return bytes(content[: blob.read_into(0, memoryview(content))])
     finally:
         blob.close()
 

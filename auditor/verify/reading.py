@@ -28,8 +28,8 @@ from auditor.verify.roots import Blob
 BUFFERED: Final = 32 * 1024 * 1024
 #: Verified blocks that are kept, for readers that come back for the next few bytes.
 KEPT: Final = 8
-#: Threads that hash one range. Two are enough: storage is slower than they are together.
-_THREADS: Final = 2
+#: Most threads that read and hash one range; storage is slower than so many are together.
+_THREADS: Final = 8
 #: Blocks below which threads cost more than they save.
 _WORTH: Final = 4
 
@@ -48,39 +48,59 @@ def opened(blob: Blob, entry: FileEntry) -> pa.NativeFile:
 def buffered(blob: Blob, entry: FileEntry) -> pa.Buffer:
     """The whole file in a private buffer whose digest is the attested one; closes `blob`."""
     try:
+        if blob.size != entry.size:
+            raise _size(entry, blob.size)
+        content = _range(blob, entry, 0, entry.size)
         # One byte more: a file that grew shows it.
-        content = blob.read_at(0, entry.size + 1)
+        if blob.read_into(entry.size, memoryview(bytearray(1))):
+            raise _size(entry, entry.size + 1)
     except OSError as error:
         raise _unreadable(entry, error) from error
     finally:
         blob.close()
-    if len(content) != entry.size:
-        raise _size(entry, len(content))
-    if not _is_whole(content, entry):
+    if entry.blocks is None and hashlib.sha256(content).hexdigest() != entry.sha256:
         raise _digest(entry)
-    return pa.py_buffer(content)
+    return content
 
 
-def streamed(blob: Blob, entry: FileEntry) -> Iterator[bytearray]:
+def streamed(blob: Blob, entry: FileEntry) -> Iterator[memoryview]:
     """The file in blocks, and at the end a refusal if they were not the attested ones.
 
     For copies that nobody reads before the end has come; closes `blob`.
     """
     digest, size = hashlib.sha256(), 0
+    for block in unverified(blob, entry):
+        digest.update(block)
+        size += len(block)
+        yield block
+    if size != entry.size:
+        raise _size(entry, size)
+    if digest.hexdigest() != entry.sha256:
+        raise _digest(entry)
+
+
+def require(blob: Blob, entry: FileEntry) -> None:
+    """Read the file to its end and hold it against its digest; closes `blob`."""
+    for _ in streamed(blob, entry):
+        pass
+
+
+def unverified(blob: Blob, entry: FileEntry) -> Iterator[memoryview]:
+    """The file in blocks, for a copy that is verified by itself afterwards; closes `blob`."""
+    size = 0
     try:
         # Not further than one block past the end: a file may grow for ever.
-        while size <= entry.size and (block := blob.read_at(size, BLOCK)):
-            digest.update(block)
+        while size <= entry.size:
+            block = memoryview(bytearray(BLOCK))
+            block = block[: blob.read_into(size, block)]
+            if not block:
+                return
             size += len(block)
             yield block
     except OSError as error:
         raise _unreadable(entry, error) from error
     finally:
         blob.close()
-    if size != entry.size:
-        raise _size(entry, size)
-    if digest.hexdigest() != entry.sha256:
-        raise _digest(entry)
 
 
 class BlockReader(io.RawIOBase):
@@ -94,9 +114,8 @@ class BlockReader(io.RawIOBase):
             raise _size(entry, blob.size)
         self._blob = blob
         self._entry = entry
-        self._blocks = entry.blocks or ()
         self._at = 0
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._kept: OrderedDict[int, pa.Buffer] = OrderedDict()
 
     def readable(self) -> bool:
         """Always."""
@@ -118,11 +137,15 @@ class BlockReader(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         """The next bytes, fewer only at the end."""
-        return bytes(self._next(size))
+        return bytes(self.read_buffer(size))
 
     def read_buffer(self, size: int | None = None) -> pa.Buffer:
         """The same without a copy; pyarrow asks for it."""
-        return pa.py_buffer(self._next(size))
+        left = max(0, self._entry.size - self._at)
+        count = left if size is None or size < 0 else min(size, left)
+        found = self._from(self._at, count)
+        self._at += count
+        return found
 
     def close(self) -> None:
         """Close the source; more than once is fine."""
@@ -131,74 +154,84 @@ class BlockReader(io.RawIOBase):
             self._kept.clear()
         super().close()
 
-    def _next(self, size: int | None) -> memoryview:
-        left = max(0, self._entry.size - self._at)
-        count = left if size is None or size < 0 else min(size, left)
-        found = self._range(self._at, count)
-        self._at += count
-        return found
-
-    def _range(self, start: int, count: int) -> memoryview:
+    def _from(self, start: int, count: int) -> pa.Buffer:
         if not count:
-            return memoryview(b"")
+            return pa.py_buffer(b"")
         first, last = start // BLOCK, (start + count - 1) // BLOCK
-        inside = slice(start - first * BLOCK, start - first * BLOCK + count)
+        inside = start - first * BLOCK
         if first == last:
-            return memoryview(self._block(first))[inside]
+            return self._block(first).slice(inside, count)
         content = self._verified(first, last)
-        self._keep(last, content[(last - first) * BLOCK :].tobytes())
-        return content[inside]
+        # A copy: a slice would keep the whole range in memory.
+        self._keep(last, pa.py_buffer(bytes(content.slice((last - first) * BLOCK))))
+        return content.slice(inside, count)
 
-    def _block(self, index: int) -> bytes:
+    def _block(self, index: int) -> pa.Buffer:
         if index in self._kept:
             self._kept.move_to_end(index)
             return self._kept[index]
-        block = self._verified(index, index).tobytes()
+        block = self._verified(index, index)
         self._keep(index, block)
         return block
 
-    def _keep(self, index: int, block: bytes) -> None:
+    def _keep(self, index: int, block: pa.Buffer) -> None:
         self._kept[index] = block
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
 
-    def _verified(self, first: int, last: int) -> memoryview:
+    def _verified(self, first: int, last: int) -> pa.Buffer:
         """The blocks from `first` to `last`, each held against its digest."""
-        start, stop = first * BLOCK, min((last + 1) * BLOCK, self._entry.size)
+        stop = min((last + 1) * BLOCK, self._entry.size)
         try:
-            content = self._blob.read_at(start, stop - start)
+            return _range(self._blob, self._entry, first * BLOCK, stop)
         except OSError as error:
             raise _unreadable(self._entry, error) from error
-        if len(content) != stop - start:
-            raise _size(self._entry, start + len(content))
-        view = memoryview(content).toreadonly()
-        if not _are_blocks(view, self._blocks[first : last + 1]):
-            raise _digest(self._entry)
-        return view
 
 
-def _is_whole(content: bytearray, entry: FileEntry) -> bool:
-    """By its blocks where they are known: several threads hash them."""
-    if entry.blocks is not None and len(entry.blocks) >= _WORTH:
-        return _are_blocks(memoryview(content), entry.blocks)
-    return hashlib.sha256(content).hexdigest() == entry.sha256
+def _range(blob: Blob, entry: FileEntry, start: int, stop: int) -> pa.Buffer:
+    """The bytes from `start`, where a block begins, to `stop`; verified where there are blocks.
+
+    Nothing is hashed but the buffer that is handed out, and each block while the processor's cache
+    still holds it.
+    """
+    # Not zeroed first: what could not be filled is refused, never handed out.
+    content = pa.allocate_buffer(stop - start)
+    view = memoryview(content).cast("@B")
+
+    def fill(offset: int) -> None:
+        part = view[offset : offset + blob.grain]
+        if (found := blob.read_into(start + offset, part)) != len(part):
+            raise _size(entry, start + offset + found)
+        if entry.blocks is not None:
+            _require_blocks(part, entry, (start + offset) // BLOCK)
+
+    _each(fill, range(0, stop - start, blob.grain))
+    return content
 
 
-def _are_blocks(content: memoryview, digests: tuple[str, ...]) -> bool:
-    def right(index: int) -> bool:
-        block = content[index * BLOCK : (index + 1) * BLOCK]
-        return hashlib.sha256(block).hexdigest() == digests[index]
+def _require_blocks(part: memoryview, entry: FileEntry, first: int) -> None:
+    blocks = entry.blocks or ()
+    for number, at in enumerate(range(0, len(part), BLOCK), first):
+        if hashlib.sha256(part[at : at + BLOCK]).hexdigest() != blocks[number]:
+            raise _digest(entry)
 
-    return _all(right, len(digests))
 
+def _each(fill: Callable[[int], None], offsets: range) -> None:
+    """In threads where there are enough; the first refusal is raised."""
+    threads = min(_THREADS, pa.cpu_count(), len(offsets))
+    if len(offsets) < _WORTH or threads < 2:
+        for offset in offsets:
+            fill(offset)
+        return
 
-def _all(right: Callable[[int], bool], count: int) -> bool:
-    if count < _WORTH:
-        return all(map(right, range(count)))
+    def stride(one: int) -> None:
+        for offset in offsets[one::threads]:
+            fill(offset)
+
     # Threads of this call alone: a pool that outlives it would not outlive a fork.
-    with ThreadPoolExecutor(_THREADS) as pool:
-        strides = (range(one, count, _THREADS) for one in range(_THREADS))
-        return all(pool.map(lambda stride: all(map(right, stride)), strides))
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(stride, range(threads)):
+            pass
 
 
 def _size(entry: FileEntry, found: int) -> NotVerified:

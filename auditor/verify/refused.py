@@ -76,6 +76,10 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     "FILE_TYPE": ("A file is no regular file.", _NOT_THIS),
     "FILE_UNREADABLE": ("A file cannot be read.", "See that this user may read it."),
     "FILE_FORMAT": ("A file is not of the format it should have.", _NOT_THIS),
+    "CHANGED_MEANWHILE": (
+        "The files that a command was given were changed while it ran.",
+        "Throw away what the command made, and find out which program of this user did it.",
+    ),
     "FILE_UNKNOWN": (
         "The attestation lists no such file.",
         "Open one of its files; what else lies in the folder was not audited.",

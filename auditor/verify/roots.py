@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from pyarrow import fs
 
 from auditor.plain_file import descriptor_of
+from auditor.provenance.digests import BLOCK
 from auditor.provenance.refused import printable
 from auditor.verify.refused import NotVerified
 
@@ -32,8 +33,16 @@ class Blob(Protocol):
         """Size in bytes, when it was opened."""
         ...
 
-    def read_at(self, offset: int, length: int) -> bytearray:
-        """A private copy of a range, shorter only where the file ends. Raises OSError."""
+    @property
+    def grain(self) -> int:
+        """Bytes that are worth a request of their own, a multiple of `BLOCK`."""
+        ...
+
+    def read_into(self, offset: int, target: memoryview) -> int:
+        """Copy a range; the number of bytes, fewer than asked only where the file ends.
+
+        Several threads may do it at once. Raises OSError.
+        """
         ...
 
     def close(self) -> None:
@@ -83,7 +92,7 @@ class LocalRoot:
         """See `Root.open`."""
         *folders, last = name.split("/")
         with _explained(name):
-            return _LocalBlob(_below(self._descriptor, folders, last))
+            return LocalBlob(_below(self._descriptor, folders, last))
 
     def close(self) -> None:
         """See `Root.close`."""
@@ -100,25 +109,26 @@ class LocalRoot:
         return LocalRoot, (self._path,)
 
 
-class _LocalBlob:
-    """Read by position only, so that several threads and processes may share the descriptor."""
+class LocalBlob:
+    """An open descriptor, taken over; read by position only, so that threads may share it."""
+
+    #: A block is hashed while the processor's cache holds it, and while others wait for the disk.
+    grain: Final = BLOCK
 
     def __init__(self, descriptor: int) -> None:
+        """Of a regular file."""
         self._descriptor = descriptor
         self.size = os.fstat(descriptor).st_size
 
-    def read_at(self, offset: int, length: int) -> bytearray:
-        """See `Blob.read_at`."""
-        buffer = bytearray(length)
-        view, filled = memoryview(buffer), 0
-        while filled < length:
-            count = os.preadv(self._descriptor, [view[filled:]], offset + filled)
+    def read_into(self, offset: int, target: memoryview) -> int:
+        """See `Blob.read_into`."""
+        filled = 0
+        while filled < len(target):
+            count = os.preadv(self._descriptor, [target[filled:]], offset + filled)
             if not count:
                 break
             filled += count
-        view.release()
-        del buffer[filled:]
-        return buffer
+        return filled
 
     def close(self) -> None:
         """See `Blob.close`."""
@@ -148,13 +158,18 @@ class ArrowRoot:
 
 
 class _ArrowBlob:
+    #: A request to an object store takes as long as reading some mebibytes.
+    grain: Final = 8 * BLOCK
+
     def __init__(self, file: Any) -> None:
         self._file = file
         self.size = int(file.size())
 
-    def read_at(self, offset: int, length: int) -> bytearray:
-        """See `Blob.read_at`."""
-        return bytearray(self._file.read_at(length, offset))
+    def read_into(self, offset: int, target: memoryview) -> int:
+        """See `Blob.read_into`."""
+        found = self._file.read_at(len(target), offset)
+        target[: len(found)] = found
+        return len(found)
 
     def close(self) -> None:
         """See `Blob.close`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
@@ -11,35 +13,77 @@ import pyarrow.parquet as pq
 
 from auditor.provenance.entries import FileEntry
 from auditor.provenance.refused import printable
+from auditor.verify.reading import BUFFERED
 from auditor.verify.refused import NotVerified
 
 #: Rows of a batch that an iterator hands out.
 BATCH_ROWS: Final = 65_536
 _NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
 
+#: Opens an attested file; every byte that is read of it was verified.
+Open = Callable[[FileEntry], pa.NativeFile]
 
-def table_of(file: pa.NativeFile, entry: FileEntry, columns: Sequence[str] | None) -> pa.Table:
-    """All rows of a file, with the columns that its folders give.
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """The share `number` of `count` of the row groups of a file."""
+
+    file: FileEntry
+    number: int
+    count: int
+
+    def of(self, groups: int) -> range:
+        """Which of so many row groups."""
+        return range(groups * self.number // self.count, groups * (self.number + 1) // self.count)
+
+
+def table_of(files: Sequence[FileEntry], opened: Open, columns: Sequence[str] | None) -> pa.Table:
+    """All rows of some files, with the columns that their folders give.
 
     Raises:
-        NotVerified: FILE_FORMAT for what is no Parquet, ROWS for another number of rows, and what
-            reading the file raises.
+        NotVerified: FILE_FORMAT for what is no Parquet, ROWS for another number of rows, SCHEMA for
+            files that cannot be one table, and what reading a file raises.
     """
-    parquet = _parquet(file, entry)
-    return _with_folders(parquet.read(columns=_inside(columns, entry)), entry, columns)
+    shares = [share for file in files for share in _shares(file)]
+    # Side by side, so that one row group is hashed while another is decoded. Threads of this call
+    # alone: a pool that outlives it would not outlive a fork.
+    with ThreadPoolExecutor(pa.cpu_count()) as pool:
+        waiting = [pool.submit(_rows_of, share, opened, columns) for share in shares]
+        try:
+            return _joined([table for one in waiting for table in one.result()])
+        finally:
+            pool.shutdown(cancel_futures=True)  # after a refusal nothing more is read
+
+
+def _shares(file: FileEntry) -> Iterator[_Share]:
+    """A long file in as many shares as there are processors; another is read at once anyway."""
+    count = pa.cpu_count() if file.size > BUFFERED else 1
+    return (_Share(file, number, count) for number in range(count))
+
+
+def _rows_of(share: _Share, opened: Open, columns: Sequence[str] | None) -> list[pa.Table]:
+    """The rows of some row groups; each is let go of as bytes before the next is read."""
+    with opened(share.file) as file:
+        parquet, wanted = _parquet(file, share.file), _inside(columns, share.file)
+        tables = [parquet.read_row_group(g, wanted) for g in share.of(parquet.num_row_groups)]
+        if not parquet.num_row_groups:
+            tables = [parquet.read(wanted)]
+    return [_with_folders(table, share.file, columns) for table in tables]
 
 
 def batches_of(
     file: pa.NativeFile, entry: FileEntry, columns: Sequence[str] | None, rows: int
 ) -> Iterator[pa.RecordBatch]:
     """The same in batches of at most `rows` rows."""
-    parquet = _parquet(file, entry)
-    for batch in parquet.iter_batches(batch_size=rows, columns=_inside(columns, entry)):
-        whole = _with_folders(pa.Table.from_batches([batch]), entry, columns)
-        yield from whole.to_batches()
+    parquet, wanted = _parquet(file, entry), _inside(columns, entry)
+    # One row group after another: the bytes of all that are asked for at once stay in memory.
+    for group in range(parquet.num_row_groups):
+        for batch in parquet.iter_batches(rows, [group], wanted):
+            whole = _with_folders(pa.Table.from_batches([batch]), entry, columns)
+            yield from whole.to_batches()
 
 
-def joined(tables: Sequence[pa.Table]) -> pa.Table:
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
     """One table; a number that is narrower in one file takes the wider type.
 
     Raises:

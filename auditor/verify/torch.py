@@ -14,8 +14,8 @@ from auditor.verify.verified import Verified
 class VerifiedRows(IterableDataset):  # type: ignore[misc]
     """The rows of a verified dataset as dictionaries; workers of a `DataLoader` share them out.
 
-    Every worker verifies what it reads. A file that is not what was audited ends the epoch with
-    `NotVerified`.
+    Every worker reads and verifies all files. One that is not what was audited ends the epoch with
+    `NotVerified`; from a worker it comes as a RuntimeError of torch that quotes it.
     """
 
     def __init__(

@@ -51,13 +51,11 @@ class Verified:
 
     def open(self, name: str | None = None) -> VerifiedFile:
         """One attested file; `name` may be left out where there is only one."""
-        entry = self._entry(name)
-        return reading.opened(self.root.open(entry.name), entry)
+        return self._opened(self._entry(name))
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows."""
-        parts = [tables.table_of(self.open(file.name), file, columns) for file in self.files]
-        return tables.joined(parts)
+        return tables.table_of(self.files, self._opened, columns)
 
     def batches(
         self, columns: Sequence[str] | None = None, rows: int = tables.BATCH_ROWS
@@ -111,6 +109,9 @@ class Verified:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _opened(self, entry: FileEntry) -> VerifiedFile:
+        return reading.opened(self.root.open(entry.name), entry)
 
     def _entry(self, name: str | None) -> FileEntry:
         if name is None and len(self.files) == 1:

@@ -20,11 +20,21 @@ def lock_new(path: Path) -> int:
     It is locked under another name first: nobody can find it unlocked. Raises `ConfigError`
     where a run of this id is there already.
     """
+    while (descriptor := _linked(path)) is None:
+        continue
+    return descriptor
+
+
+def _linked(path: Path) -> int | None:
+    """The same; None where `sweep` was between making the file and locking it."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.link(fresh, path)
+    except FileNotFoundError:
+        os.close(descriptor)
+        return None
     except FileExistsError as error:
         os.close(descriptor)
         raise ConfigError(f"{path}: there is a run of this id already; start another") from error
@@ -34,6 +44,15 @@ def lock_new(path: Path) -> int:
     finally:
         fresh.unlink(missing_ok=True)
     return descriptor
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes left behind that died while they made a mark."""
+    for fresh in folder.glob(".*.lock.*"):
+        descriptor = lock_dead(fresh)
+        if descriptor is not None:
+            fresh.unlink(missing_ok=True)
+            os.close(descriptor)
 
 
 def lock_dead(path: Path) -> int | None:

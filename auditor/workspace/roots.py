@@ -11,7 +11,7 @@ from pathlib import Path
 from auditor.errors import ConfigError
 from auditor.ulid import is_ulid
 from auditor.workspace.layout import STAGING, Layout
-from auditor.workspace.locks import lock_dead, lock_new
+from auditor.workspace.locks import lock_dead, lock_new, sweep
 from auditor.workspace.recovery import Journal, Recovered, recover_run
 from auditor.workspace.sitekey import site_key
 from auditor.workspace.stage import RunStage, Step
@@ -93,6 +93,7 @@ class Workspace:
             mark = lock_dead(lock) if is_ulid(lock.stem) else None
             if mark is not None:
                 done.append(recover_run(self._layout(lock.stem), mark, ledger, now, step))
+        sweep(self.runs / STAGING)
         return done
 
     def all_runs(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at the inbox where neither interval nor cron is given.
 INTERVAL: Final = 60
+#: Seconds between two looks at rows that were set aside: emergencies end after 24 hours.
+EXPIRY: Final = 3600
 NAME: Final = "auditor"
 
 
 def serve(*, config: Path, interval: int | None, cron: str | None) -> None:
-    """Serve `watch_inbox` on a schedule, `audit_batch` and (with a training) the gate on request.
+    """Serve `watch_inbox` and `expire_quarantine` on a schedule, the other flows on request.
+
+    Those are `audit_batch` and, with a training, `pre_retraining_gate`.
 
     Uses the server of `PREFECT_API_URL`; without it, one is started on loopback and ended again.
     Returns after Ctrl-C or SIGTERM.
@@ -63,6 +68,8 @@ def _serve(settings: Settings, address: str, interval: int | None, cron: str | N
     when = f"cron {cron} (UTC)" if cron else f"every {interval or INTERVAL} s"
     _say(f"Prefect at {address.removesuffix('/api')}, watching {settings.flows.inbox} {when}")
     _say(f"deployments: {', '.join(f'{d.flow_name}/{d.name}' for d in deployments)}; Ctrl-C ends")
+    # On SIGTERM Prefect ends in the middle of a call of its own, which it then warns about.
+    warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never awaited")
     # One at a time: an audit may take the memory that the limits allow.
     serve_deployments(*deployments, limit=1, print_starting_message=False)
 
@@ -74,6 +81,7 @@ def _deployments(
     from prefect.types.entrypoint import EntrypointType
 
     from auditor_flows.audit_batch import audit_batch
+    from auditor_flows.expire_quarantine import expire_quarantine
     from auditor_flows.pre_retraining_gate import pre_retraining_gate
     from auditor_flows.watch_inbox import watch_inbox
 
@@ -86,6 +94,9 @@ def _deployments(
         )
     except ValueError as error:
         raise ConfigError(f"--cron {cron}: not a cron line") from error
+    expire = expire_quarantine.to_deployment(
+        NAME, interval=EXPIRY, entrypoint_type=EntrypointType.MODULE_PATH
+    )
     on_request = [audit_batch]
     if settings.flows.training is not None:
         on_request.append(pre_retraining_gate)
@@ -93,7 +104,7 @@ def _deployments(
         flow.to_deployment(NAME, entrypoint_type=EntrypointType.MODULE_PATH) for flow in on_request
     ]
     # Called where no event loop runs, so these are deployments and not coroutines of them.
-    return cast("list[RunnerDeployment]", [watch, *more])
+    return cast("list[RunnerDeployment]", [watch, expire, *more])
 
 
 def _say(text: str) -> None:

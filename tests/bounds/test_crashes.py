@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ from auditor.ledger import Ledger
 from auditor.transparency.proof import require_verdict, verify
 from auditor.ulid import new_ulid
 from auditor.workspace import Workspace
+from auditor.workspace.locks import lock_new
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RUN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -392,6 +394,40 @@ def test_a_decided_run_that_breaks_off_cannot_be_cleared_away(tmp_path: Path) ->
     assert workspace(tmp_path).all_runs() == tuple(sorted((RUN, other), reverse=True))
     assert visible(tmp_path) >= WHOLE
     assert not list(tmp_path.glob("*/.staging/*"))
+
+
+def test_what_died_while_it_made_its_mark_is_swept_away(tmp_path: Path) -> None:
+    """Before the mark has its name, and when it has both names; a living one is left alone."""
+    staging = tmp_path / "runs" / ".staging"
+    staging.mkdir(parents=True)
+    ledger, other = Ledger(tmp_path / "ledger.db"), new_ulid(NOON, bytes(10))
+    (staging / f".{RUN}.lock.0123").touch()
+    (staging / f".{other}.lock.4567").touch()
+    (staging / f"{other}.lock").hardlink_to(staging / f".{other}.lock.4567")
+    with (staging / ".alive.lock.89ab").open("w") as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        done = workspace(tmp_path).recover(ledger, NOON)
+        assert [(each.run, each.outcome) for each in done] == [(other, "held")]
+        assert [path.name for path in staging.iterdir()] == [".alive.lock.89ab"]
+    workspace(tmp_path).recover(ledger, NOON)
+    assert list(staging.iterdir()) == []
+
+
+def test_a_mark_that_was_swept_before_it_was_locked_is_made_again(tmp_path: Path) -> None:
+    genuine, swept = fcntl.flock, []
+
+    def slow(descriptor: int, how: int) -> None:
+        if not swept:
+            swept.append(how)
+            (fresh,) = tmp_path.glob(".*.lock.*")
+            fresh.unlink()
+        genuine(descriptor, how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fcntl, "flock", slow)
+        os.close(lock_new(tmp_path / f"{RUN}.lock"))
+    assert [path.name for path in tmp_path.iterdir()] == [f"{RUN}.lock"]
+    assert swept == [fcntl.LOCK_EX]
 
 
 def test_an_abandoned_run_leaves_only_its_mark(tmp_path: Path) -> None:

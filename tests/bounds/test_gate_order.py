@@ -64,6 +64,18 @@ def test_case_46_replay_of_a_rejected_batch(site: Any, vendor: Any) -> None:
     assert [(v["verdict"], v["sequence"]) for v in verdicts(site)] == [("REJECT", 1), ("ACCEPT", 2)]
 
 
+def test_case_46_replay_of_a_batch_that_the_reader_refuses(site: Any, vendor: Any) -> None:
+    """A batch whose columns are not allowed is sent twice: it is rejected once, and held then."""
+    table = site.rows(60, 6)
+    bad = site.write("in/bad.parquet", table.append_column("_auditor_row", table["x"]))
+    vendor.send(bad, batch_id="bad")
+    assert vendor.gate(bad) == 11
+    assert vendor.gate(bad) == 12
+    assert list(vendor.found()) == ["REPLAY"]
+    assert [(v["verdict"], v["sequence"]) for v in verdicts(site)] == [("REJECT", 1)]
+    assert site.events()[-1] == "batch.held"
+
+
 def test_case_46_replay_of_a_batch_of_which_rows_were_set_aside(site: Any, vendor: Any) -> None:
     """A quarantined batch is sent again."""
     data = site.write("in/q.parquet", site.copies(site.rows(200, 5), 30))
@@ -258,7 +270,9 @@ def test_case_52_two_batches_with_one_number_at_once(
     """While one batch is screened another one of the same number is accepted."""
     from auditor import recording
 
-    one, two = vendor.batch("a", 11), vendor.batch("b", 12)
+    one = site.write("in/a.parquet", site.copies(site.rows(200, 5), 30))
+    vendor.send(one, batch_id="a")
+    two = vendor.batch("b", 12)
     genuine, codes = recording.keep, []
 
     def overtaken(run: Any, decided: Any) -> Any:
@@ -271,6 +285,7 @@ def test_case_52_two_batches_with_one_number_at_once(
     assert codes == [0]
     assert [v["batch_id"] for v in verdicts(site)] == ["b"]
     assert len(site.visible("published")) == 1
+    assert "quarantine.created" not in site.events(), "no set without its verdict"
     assert vendor.gate(one) == 11
     assert list(vendor.found()) == ["SEQUENCE_BACK"]
 

@@ -279,8 +279,9 @@ def gated_as(document: dict[str, Any], keyid: str) -> None:
         ({"key": "va.key", "verifier": GATE}, 0),
         ({"key": "vb.key", "verifier": GATE}, 2),
         ({"key": "va.key"}, 2),
+        ({"verifier": GATE}, 2),
     ],
-    ids=["as root says", "another key", "another verifier"],
+    ids=["as root says", "another key", "another verifier", "no key"],
 )
 def test_a_gate_that_no_training_job_would_believe_does_not_start(
     realm: Realm, signing: dict[str, str], code: int

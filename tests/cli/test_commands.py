@@ -89,7 +89,13 @@ def test_all_outputs_of_one_run(site: Any) -> None:
     assert names == {
         *("report.json", "report.html", "report.md", "findings.sarif", "junit.xml"),
         *("findings.parquet", "suspects.parquet", "quarantine.csv", "attestation.dsse.json"),
-        *("history.json", "history_keys.parquet", "history_subjects.parquet", "proof.tlog"),
+        *(
+            "history.json",
+            "history_keys.parquet",
+            "history_sample.parquet",
+            "history_subjects.parquet",
+        ),
+        "proof.tlog",
     }
     suspects = pq.read_table(run / "suspects.parquet")
     assert suspects["quarantined"].to_pylist()[:30] == [True] * 30

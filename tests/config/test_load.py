@@ -432,6 +432,13 @@ def test_a_bad_variable_is_named(tmp_path: Path, name: str, value: str, said: st
     assert found.startswith(f"environment AUDITOR__{name}: {said}")
 
 
+@pytest.mark.parametrize("name", ["AUDITOR_MANIFEST__UNSIGNED", "auditor_manifest__unsigned"])
+def test_a_variable_with_one_underscore_is_not_left_unread(tmp_path: Path, name: str) -> None:
+    found = refusal(tmp_path, "name: x\n", {name: "reject"})
+    assert found.startswith(f"environment {name}: settings begin with AUDITOR__")
+    assert found.endswith("did you mean AUDITOR__MANIFEST__UNSIGNED?")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

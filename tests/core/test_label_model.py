@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from auditor.labels.model import MIN_ROWS, Classes, doubt, fit, out_of_fold
+from auditor.labels.model import MIN_ROWS, Classes, doubt, fit, losses, out_of_fold
+from auditor.labels.references import References
 
 RNG = np.random.default_rng(0)
 CODES = np.repeat([0, 1], 60)
@@ -63,3 +66,30 @@ def test_rows_without_a_class_get_nothing() -> None:
     found = out_of_fold(MATRIX, codes, 2, model="logistic", seed=1, groups=None)
     assert (found[codes < 0] == 0).all()
     assert found[codes >= 0].sum(axis=1) == pytest.approx(np.ones((codes >= 0).sum()))
+
+
+def test_the_loss_of_a_label_by_hand() -> None:
+    probabilities = np.array([[0.5, 0.5], [1.0, 0.0], [0.2, 0.8]])
+    found = losses(probabilities, np.array([0, 1, -1]))
+    assert found[:2] == pytest.approx([np.log(2.0), 12.0 * np.log(10.0)])
+    assert np.isnan(found[2])
+
+
+def test_rows_are_ranked_by_the_rarer_of_doubt_in_the_class_and_loss_among_all() -> None:
+    """Rows of class 0 are never doubtful, those of class 1 often."""
+    rng = np.random.default_rng(4)
+    codes = np.repeat([0, 1], [30, 970])
+    own = np.where(codes == 0, 0.99, rng.random(1_000))
+    known = np.where(codes[:, None] == [0, 1], own[:, None], 1.0 - own[:, None])
+    references = References.of(known, codes)
+    asked = np.array([[0.6, 0.4], [1.0 - 1e-6, 1e-6], [0.5, 0.5]])
+    tails, order = references.tails(asked, np.array([0, 1, 1]))
+    assert tails[0] < 0.01  # rare for its class, and nothing special among all
+    assert order[0] == tails[0]
+    assert order[1] < 0.002
+    assert order[2] == pytest.approx(tails[2], abs=0.05) == pytest.approx(0.5, abs=0.1)
+    again = References.from_json(json.loads(json.dumps(references.to_json())))
+    assert again == references
+    old = {"references": references.to_json()["references"]}
+    _, by_class = References.from_json(old).tails(asked, np.array([0, 1, 1]))
+    assert by_class.tolist() == tails.tolist()

@@ -161,3 +161,9 @@ def test_stability_index_by_hand() -> None:
     )
     assert np.isfinite(s.stability_index(np.array([10.0, 0.0]), np.array([0.0, 10.0])))
     assert s.stability_index(np.zeros(2), same[:2]) == 0.0
+
+
+def test_two_p_values_by_their_product() -> None:
+    assert s.fisher(1.0, 1.0) == 1.0
+    expected = scipy.stats.combine_pvalues([0.02, 0.3]).pvalue
+    assert s.fisher(0.02, 0.3) == pytest.approx(expected)

@@ -14,7 +14,6 @@ from auditor.baseline import Baseline
 from auditor.batch import Roles, TableBatch
 from auditor.context import Context
 from auditor.detectors.near_duplicates import NearDuplicates, Options
-from auditor.errors import Unavailable
 from auditor.features import Encoder
 from auditor.near_copies.closeness import Closeness
 from auditor.near_copies.contrasts import contrasts, strongest
@@ -176,9 +175,59 @@ def test_a_sample_finds_the_members_that_it_did_not_draw(trusted: Baseline) -> N
     assert len(rows - set(range(3000, 3300))) <= 10
 
 
-def test_without_a_baseline_it_says_so() -> None:
-    with pytest.raises(Unavailable, match="baseline"):
-        NearDuplicates.load(context(None))
+def test_without_a_baseline_rows_are_ranked_and_nothing_is_claimed() -> None:
+    batch = made(800, 2)
+    table = pa.concat_tables([batch, jittered(batch, np.repeat([10, 200, 400, 600], 10), 0.01)])
+    outcome = NearDuplicates.load(context(None)).scan(TableBatch(table, ROLES))
+    assert outcome.status == "skipped"
+    assert outcome.skipped is not None
+    assert "baseline" in outcome.skipped
+    assert not outcome.findings
+    assert outcome.ranking is not None
+    first = outcome.ranking.column("row").to_numpy()[:44]
+    assert np.mean(np.isin(first, [10, 200, 400, 600, *range(800, 840)])) > 0.9
+
+
+def sent_by(table: pa.Table, names: list[str], start: int) -> pa.Table:
+    """The rows from `start` on come from these contributors, by turns."""
+    who = table["who"].to_pylist()
+    who[start:] = [names[i % len(names)] for i in range(len(who) - start)]
+    return table.set_column(table.schema.get_field_index("who"), "who", pa.array(who))
+
+
+@pytest.mark.parametrize("copies_are_older", [False, True])
+def test_who_is_copied_keeps_its_rows(trusted: Baseline, copies_are_older: bool) -> None:
+    batch = made(800, 2)
+    victim = np.arange(3, 800, 100)  # rows of c3
+    copies = jittered(batch, np.repeat(victim, 8), 0.01)
+    if copies_are_older:
+        when = pa.array([START - dt.timedelta(days=1)] * 64, batch.schema.field("when").type)
+        copies = copies.set_column(copies.schema.get_field_index("when"), "when", when)
+    table = sent_by(pa.concat_tables([batch, copies]), ["c7"], 800)
+    rows = named(trusted, table)
+    assert len(rows & set(range(800, 864))) >= 60
+    assert not rows & set(victim.tolist())
+
+
+@pytest.mark.parametrize("names", [1, 3, 10, 80])
+def test_copies_go_however_many_names_send_them(trusted: Baseline, names: int) -> None:
+    batch = made(800, 2)
+    copies = jittered(batch, np.repeat([10, 200, 400, 600, 700], 16), 0.01)
+    table = sent_by(pa.concat_tables([batch, copies]), [f"c{i}" for i in range(names)], 800)
+    assert len(named(trusted, table) & set(range(800, 880))) >= 68
+
+
+def test_few_copies_are_seen_by_who_sent_them(trusted: Baseline) -> None:
+    batch = made(800, 2)
+    table = pa.concat_tables([batch, jittered(batch, np.repeat([10, 400], 6), 0.005)])
+
+    def p_value(names: list[str]) -> float:
+        sent = TableBatch(sent_by(table, names, 800), ROLES)
+        found = NearDuplicates.load(context(trusted, report_level=0.9)).scan(sent).findings
+        return min((f.p_value for f in found if f.p_value is not None), default=1.0)
+
+    assert p_value(["c3"]) < 0.0005
+    assert p_value(["c3"]) < 0.1 * p_value([f"c{i}" for i in range(10)])
 
 
 def test_closeness_does_not_depend_on_the_side() -> None:
@@ -230,8 +279,7 @@ def test_p_values_on_clean_rows_are_not_too_small() -> None:
     small = 0
     for seed in range(40):
         both = pool_of(made(150, 100 + seed), made(150 + 50 * (seed % 4), 900 + seed))
-        free = np.ones(len(both.batch), dtype=bool)
-        small += strongest(contrasts(both), free, (0.0, 0.001, 0.01), 1.25).p_value <= 0.05
+        small += strongest(contrasts(both), (0.0, 0.001, 0.01), 1.25).p_value <= 0.05
     assert small <= 5
 
 

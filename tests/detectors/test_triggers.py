@@ -79,9 +79,33 @@ def test_without_contributors_it_still_counts(
     assert "cut = Fair" in found.findings[0].message
 
 
-def test_it_needs_a_baseline(diamonds_context: Context) -> None:
-    with pytest.raises(Unavailable, match="baseline"):
-        Triggers.load(replace(diamonds_context, baseline=None))
+def test_without_a_baseline_other_contributors_stand_in(
+    diamonds_context: Context, poisoned: pa.Table, diamonds_roles: Roles
+) -> None:
+    planted = np.arange(0, 1500, 25)
+    table = changed(poisoned, str(diamonds_roles.contributor), planted[:30], "one")
+    table = changed(table, str(diamonds_roles.contributor), planted[30:], "two")
+    alone = Triggers.load(replace(diamonds_context, baseline=None))
+    found = alone.scan(TableBatch(table, diamonds_roles))
+    assert not found.findings
+    assert found.skipped is not None
+    assert "nothing is claimed" in found.skipped
+    assert found.ranking is not None
+    rows = found.ranking.column("row").to_numpy()
+    assert np.mean(np.isin(rows[:60], planted)) > 0.9
+    clean = changed(table, "color", planted, "E")
+    ranking = alone.scan(TableBatch(clean, diamonds_roles)).ranking
+    assert ranking is not None
+    assert ranking.column("tail").to_numpy().min() > found.ranking.column("tail").to_numpy()[50]
+
+
+def test_with_neither_baseline_nor_contributors_there_is_nothing_to_compare(
+    diamonds_context: Context, poisoned: pa.Table, diamonds_roles: Roles
+) -> None:
+    alone = Triggers.load(replace(diamonds_context, baseline=None))
+    rest = {role: c for role, c in diamonds_roles.assigned.items() if role != "contributor"}
+    with pytest.raises(Unavailable, match="needs a baseline, or contributors"):
+        alone.scan(TableBatch(poisoned, Roles(rest)))
 
 
 def test_a_batch_of_thirty_rows_is_too_short(
@@ -107,3 +131,19 @@ def test_a_label_of_a_thousand_values_is_no_trouble(
     table = table.set_column(place, "price_band", pa.array([f"l{i}" for i in range(1000)]))
     found = triggers.scan(TableBatch(table, diamonds_roles))
     assert len(found.findings) < 25
+
+
+def test_only_the_rows_of_who_planted_them_go(
+    triggers: Triggers, poisoned: pa.Table, diamonds_roles: Roles
+) -> None:
+    planted = np.arange(0, 1500, 25)
+    copied = np.array([7, 8])
+    table = changed(poisoned, "contributor", planted, "somebody")
+    for column, value in (("cut", "Fair"), ("color", "J"), ("price_band", "top")):
+        table = changed(table, column, copied, value)
+    best = triggers.scan(TableBatch(table, diamonds_roles)).findings[0]
+    assert best.rows is not None
+    rows = set(best.rows.column("row").to_pylist())
+    assert set(planted.tolist()) <= rows
+    assert not rows & set(copied.tolist())
+    assert int(best.evidence["kept_rows"]) >= 2

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from auditor.batch import Roles
+from auditor.detectors import label_slices
 from auditor.detectors.label_slices import LabelSlices
 from auditor.model import Effect
 from auditor.redteam import targeted_flip
@@ -29,3 +31,21 @@ def test_flips_of_a_slice_are_set_aside(
     found = drill(LabelSlices, planted.table)
     assert found.found(planted.mask, Effect.QUARANTINE) >= 0.5
     assert len(found.own) <= 200
+
+
+def test_a_slice_that_is_found_in_some_rows_is_told_with_all(
+    clean_twin: pa.Table,
+    diamonds_roles: Roles,
+    diamonds_trusted: pa.Table,
+    drill: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planted = targeted_flip.plant(
+        clean_twin, diamonds_roles, rows=120, seed=3, trusted=diamonds_trusted
+    )
+    monkeypatch.setattr(label_slices, "LONGER", 1)
+    found = drill(LabelSlices, pa.concat_tables([planted.table] * 3))
+    size = clean_twin.num_rows
+    assert found.own == {(row + size) % (3 * size) for row in found.own}
+    mask = np.tile(planted.mask.to_numpy(zero_copy_only=False), 3)
+    assert found.found(mask, Effect.QUARANTINE) >= 0.5

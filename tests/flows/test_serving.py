@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,54 @@ def _training(named: str | None) -> Settings:
 def test_a_training_that_cannot_be_called_is_a_mistake_of_the_settings(named: str | None) -> None:
     with pytest.raises(ConfigError, match=r"flows\.training"):
         training_of(_training(named))
+
+
+EXPIRE = """
+import json
+from auditor_flows.expire_quarantine import expire_quarantine
+
+state = expire_quarantine.fn()
+print(json.dumps([state.type.value, state.name, state.message]))
+"""
+
+
+def expire(made) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", EXPIRE],
+        env=made.environment(PREFECT_HOME=str(made.folder / "prefect")),
+        cwd=made.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.slow
+def test_rows_that_nobody_decided_about_expire_by_the_settings(make_site) -> None:
+    made = make_site(more="quarantine: {undecided_days: 0, retention_days: 3650}\n")
+    batch = made.drop("poisoned", "poisoned.parquet")
+    gate = [sys.executable, "-m", "auditor", "gate", str(batch), "--config", str(made.config), "-q"]
+    done = subprocess.run(gate, env=made.environment(), cwd=made.folder, check=False)
+    assert done.returncode == 10
+    (rows,) = (made.folder / ".auditor/quarantine").glob("*/rows.parquet")
+    state, name, message = expire(made)
+    assert (state, name, message.endswith(": expired")) == ("COMPLETED", "Done", True)
+    assert rows.exists()
+    assert expire(made)[:2] == ["COMPLETED", "Nothing due"]
+    text = made.config.read_text(encoding="utf-8").replace("3650", "0")
+    made.config.write_text(text, encoding="utf-8")
+    assert expire(made)[2].endswith(": purged")
+    assert not rows.exists()
+    (report,) = (made.folder / ".auditor/runs").glob("[0-9A-Z]*/report.json")
+    report.write_text("{}", encoding="utf-8")
+    assert expire(made)[:2] == ["FAILED", "Some failed"]
+    assert [e.name for e in made.entries("expired") + made.entries("purged")] == [
+        "expired",
+        "purged",
+    ]
 
 
 def test_prefect_yaml_deploys_the_flows_that_there_are() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from auditor.formats import html, wording
 from auditor.model import Verdict
-from auditor.report_records import Charts, Report
+from auditor.report_records import Charts, MapPoint, Report
 
 ORDER = (
     "Verdict",
@@ -168,3 +168,16 @@ def test_text_is_readable_in_light_dark_and_print() -> None:
         assert contrast(colours["ink"], colours["glow"]) >= 4.5
         for accent in ("green", "amber", "red", "blue", "mark"):
             assert contrast(colours[accent], colours["track"]) >= 3.0, accent
+
+
+def test_a_map_shows_every_point(report: Report) -> None:
+    """Two thousand characters of a path would be a quarter of the map under a caption of all."""
+    points = tuple(MapPoint(x=at, y=-at, quarantined=at % 2 == 1) for at in range(900))
+    charts = replace(report.charts, map=points)
+    page = html.render(replace(report, charts=charts))
+    dots, crosses = (
+        re.findall(rf'<path d="([^"]*)" class="{name}"', page) for name in ("dots", "hots")
+    )
+    assert "h0" in "".join(dots)
+    assert max(path.count("h0") for path in dots) == 450
+    assert max(path.count("8m0-8l") for path in crosses) == 450

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import stat
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from auditor.errors import LedgerError
 from auditor.history import HistoryDamaged, HistoryStore, Past, Record, Written, catch_up, write
+from auditor.history.store import RECENT
 from auditor.ledger import Ledger
 from auditor.ulid import new_ulid
 
@@ -39,6 +43,7 @@ def record(number: int, start: int, count: int) -> Record:
             ("", "ann", "", (count, 3.0, 2.0, 1.0)),
             ("AUD-C004", "ann", "any", (0.5, -1.25)),
         ),
+        sample=pa.table({"a": list(range(start, start + count))}),
     )
 
 
@@ -91,11 +96,20 @@ def test_a_record_reads_back_as_it_was(tmp_path: Path) -> None:
     assert np.array_equal(back.keys, one.keys)
     assert np.array_equal(back.features, one.features)
     none = np.zeros((0, 2), dtype=np.uint64)
-    assert replace(back, keys=none, features=none) == replace(one, keys=none, features=none)
+    assert np.array_equal(back.aside, one.aside)
+    rest = {"keys": none, "features": none, "aside": none}
+    assert replace(back, **rest) == replace(one, **rest)
 
 
 @pytest.mark.parametrize(
-    "name", ["history.json", "history_keys.parquet", "history_subjects.parquet"]
+    "name",
+    [
+        "history.json",
+        "history_keys.parquet",
+        "history_subjects.parquet",
+        "history_sample.parquet",
+        "history_aside.parquet",
+    ],
 )
 def test_a_record_that_was_changed_is_refused(place: Place, name: str) -> None:
     path = place.publish(record(1, 0, 20)) / name
@@ -103,6 +117,21 @@ def test_a_record_that_was_changed_is_refused(place: Place, name: str) -> None:
     with pytest.raises(LedgerError, match="not the file that the ledger names"):
         place.catch_up()
     assert Past(place.store, OTHER).earlier("s").rows == 0
+
+
+def test_rows_that_were_set_aside_are_kept_apart(place: Place) -> None:
+    """With the entry of their verdict; by their scheme; and not against their own batch."""
+    place.publish(replace(record(1, 0, 20), aside=keys(90, 3)))
+    place.publish(record(2, 50, 10))
+    place.publish(replace(record(3, 60, 10), aside=keys(95, 2)))
+    assert place.catch_up() == []
+    found = Past(place.store, OTHER).set_aside("s")
+    assert [len(each) for _, each in found] == [3, 2]
+    assert np.array_equal(found[1][1], keys(95, 2))
+    assert [index for index, _ in found] == [0, 2]
+    assert Past(place.store, OTHER).set_aside("other") == ()
+    assert len(Past(place.store, record(1, 0, 1).batch).set_aside("s")) == 1
+    assert place.held(keys(90, 3)) == [False] * 3, "they were never published"
 
 
 def test_rows_of_earlier_batches_are_known(place: Place) -> None:
@@ -240,3 +269,23 @@ def test_many_batches_stay_in_few_segments(place: Place) -> None:
     assert count <= 8
     assert all(place.held(keys(0, 7 * 39 + 20)))
     assert not any(place.held(keys(7 * 39 + 20, 50)))
+
+
+def test_a_record_of_before_has_no_sample(place: Place) -> None:
+    """Records were written without; they are read as they are."""
+    folder = place.publish(record(1, 0, 20))
+    said = json.loads((folder / "history.json").read_text())
+    del said["files"]["history_sample.parquet"]
+    content = json.dumps(said).encode()
+    (folder / "history.json").write_bytes(content)
+    found = Written(folder, hashlib.sha256(content).hexdigest()).read()
+    assert found is not None
+    assert found.sample.num_rows == 0
+
+
+def test_samples_of_the_newest_batches_are_kept(place: Place) -> None:
+    for number in range(RECENT + 3):
+        place.store.add(number, record(number, number, 1))
+    samples = Past(place.store, OTHER).recent("s", 1_000)
+    found = [one.rows["a"].to_pylist() for one in samples]
+    assert found == [[number] for number in range(RECENT + 2, 2, -1)]

@@ -5,8 +5,10 @@ Skipped where the server is not installed. `AUDITOR_REQUIRE_POSTGRES=1` turns th
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
+import importlib.util
 import itertools
 import os
 import pwd
@@ -26,10 +28,24 @@ from typing import Any
 
 import pytest
 
+from auditor import issuing
 from auditor.errors import ConfigError, LedgerError
 from auditor.ledger import Conflict, Ledger, LedgerTampered
 from auditor.ledger.verification import verify_store
-from auditor.transparency import proof
+from auditor.provenance import dsse, status
+from auditor.transparency import merkle, proof
+from auditor.transparency.checkpoint import open_checkpoint
+
+# Test folders are no packages here, so that whole runs are loaded by their path.
+_SPEC = importlib.util.spec_from_file_location(
+    "whole_runs_with_a_database", Path(__file__).parents[1] / "cli" / "conftest.py"
+)
+assert _SPEC is not None
+assert _SPEC.loader is not None
+_MODULE = importlib.util.module_from_spec(_SPEC)
+sys.modules[_SPEC.name] = _MODULE
+_SPEC.loader.exec_module(_MODULE)
+_trusted, site_at, site = _MODULE._trusted, _MODULE.site_at, _MODULE.site
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RUN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -148,6 +164,27 @@ def test_it_says_the_same_as_a_file(ledger: Ledger, tmp_path: Path) -> None:
     assert proof.verify(ledger.prove(7), keys).index == 7
     assert ledger.continuation(5) == file.continuation(5)
     assert ledger.checkpoint().size == 24
+
+
+def test_a_status_of_it_is_that_of_a_file(ledger: Ledger, tmp_path: Path) -> None:
+    """Recalls, the checkpoint, and proofs that join it to each checkpoint of before."""
+    file = Ledger(tmp_path / "ledger.db", key=ledger.key.path)
+    for each in (ledger, file):
+        fill(each, 23)
+        each.append("recall", at=NOON, via="cli", subject=BATCH)
+    payload = issuing.statement(ledger, now=NOON, policy_version=3)
+    assert payload == issuing.statement(file, now=NOON, policy_version=3)
+    said = status.read(payload)
+    assert (said.policy_version, BATCH in said.recalled) == (3, True)
+    keys = [ledger.key.public()]
+    newest = open_checkpoint(str(said.checkpoint).encode(), keys).checkpoint
+    assert newest.size == 24
+    assert [one.old for one in said.consistency] == [1, 5, 10, 15, 20]
+    for one in said.consistency:
+        hashes = [base64.b64decode(text) for text in one.hashes]
+        tree = merkle.levels(entry.leaf for entry in ledger.entries(0, one.old))
+        old = merkle.tree_root(one.old, lambda level, position, tree=tree: tree[level][position])
+        merkle.verify_consistency(one.old, newest.size, old, newest.root, hashes)
 
 
 def test_one_of_two_claims_gets_through(ledger: Ledger) -> None:
@@ -316,3 +353,54 @@ def test_case_113_a_writer_killed_in_the_middle_leaves_postgresql_intact(ledger:
         verified = verify_store(ledger.store, [ledger.key.public()])
         assert verified.entries > acknowledged, "what was acknowledged is there"
     assert ledger.append("error", at=NOON, via="cli") == len(list(ledger.entries())) - 1
+
+
+@pytest.mark.slow
+def test_what_comes_after_a_verdict_works_with_a_database(
+    server: Server, site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replay, trace, freeze, consumed, recall and verify; a replay leaves nothing in the log."""
+    name = f"ledger_{next(_NUMBERS)}"
+    server.run(f"CREATE DATABASE {name}")
+    monkeypatch.setenv("LEDGER_PASSWORD", PASSWORD)
+    url = server.url(name)
+    site.configure(
+        ledger={"url": url, "password_env": "LEDGER_PASSWORD", "key": "log.key"},
+        signing={"key": "gate.key"},
+        self_measurement="off",
+    )
+    assert site.call("keys", "generate", "gate").code == 0
+    (site.root / ".auditor" / "ledger.db").unlink()  # of the baseline, from before the database
+    batch = site.write("in/b.parquet", site.copies(site.rows(200, 6), 30))
+    assert site.call("gate", batch, "-q").code == 10
+    ledger = Ledger(url, key=site.root / "log.key", password=PASSWORD)
+    before = list(ledger.entries())
+    replayed = site.call("replay", "latest", "-q")
+    assert (replayed.code, "the same: QUARANTINE" in replayed.out) == (0, True), replayed.out
+    traced = site.call("trace", batch)
+    assert (traced.code, "1 runs saw it" in traced.out) == (0, True), traced.out
+    assert list(ledger.entries()) == before
+    assert site.call("dataset", "freeze", "autumn", "--batches", "*").code == 0
+    frozen = site.root / ".auditor" / "published" / "frozen" / "autumn.dsse.json"
+    used = site.call("consumed", frozen, "--run", "train-1", "--model", "ab" * 32)
+    assert used.code == 0, used.err
+    taken = site.call(
+        "recall", "--batch", before[-1].event.run, "--reason", "it was a test of ours"
+    )
+    assert taken.code == 0, taken.err
+    assert "training run train-1 used it" in taken.out
+    assert site.call("keys", "generate", "status").code == 0
+    issued = site.call("status", "issue", "--key", "status.key", "--config", "auditor.yaml")
+    assert issued.code == 0, issued.err
+    said = status.read(dsse.parse((site.root / "status.dsse.json").read_bytes()).payload)
+    recalled = [e.subject for e in ledger.entries() if e.name == "recall"]
+    assert set(recalled) <= said.recalled
+    assert recalled
+    traced = site.call("trace", batch)
+    assert "in the data set autumn" in traced.out
+    assert "recall by local" in traced.out
+    assert site.call("ledger", "verify").code == 0
+    assert not (site.root / ".auditor" / "ledger.db").exists()
+    entry = next(e for e in ledger.entries() if e.name == "dataset.frozen")
+    proven = proof.verify(frozen.with_name("autumn.proof.tlog").read_bytes(), [ledger.key.public()])
+    proof.require_frozen(proven, str(entry.subject))

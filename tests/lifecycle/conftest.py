@@ -241,6 +241,12 @@ def copied(world: World, folder: Path) -> World:
 
 
 @pytest.fixture
+def copy_of() -> Callable[[World, Path], World]:
+    """Copies a world as it is."""
+    return copied
+
+
+@pytest.fixture
 def world(_audited: World, tmp_path: Path) -> World:
     """A copy of that site, in which nobody has decided anything yet."""
     return copied(_audited, tmp_path / "site")

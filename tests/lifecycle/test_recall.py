@@ -10,6 +10,8 @@ import pytest
 from auditor.ledger import Entry, Ledger
 from auditor.lifecycle.recalls import Published, along_parents
 from auditor.provenance.digests import sha256
+from auditor.transparency import proof as proofs
+from auditor.transparency.refused import LogRefused
 
 MODEL = "ab" * 32
 
@@ -168,6 +170,22 @@ def test_a_recalled_release_leaves_its_parent(released: Any) -> None:
     assert digests["lab/stones@b"] not in (entry.subject, *entry.event.refs)
 
 
+def assert_proven(world: Any, frozen: str) -> None:
+    """The proof beside the list says that the log holds it, and nothing else."""
+    key = Ledger(world.root / ".auditor" / "ledger.db").key.public()
+    proof = (world.root / ".auditor/published/frozen/autumn.proof.tlog").read_bytes()
+    proven = proofs.verify(proof, [key])
+    proofs.require_frozen(proven, frozen)
+    with pytest.raises(LogRefused, match="PROOF_EVENT"):
+        proofs.require_frozen(proven, "f" * 64)
+    with pytest.raises(LogRefused, match="PROOF_EVENT"):
+        proofs.require_verdict(proven, frozen)
+    (folder,) = (path for path in world.site.visible("published") if path.name != "frozen")
+    verdict = proofs.verify((folder / "proof.tlog").read_bytes(), [key])
+    with pytest.raises(LogRefused, match="PROOF_EVENT"):
+        proofs.require_frozen(verdict, frozen)
+
+
 def test_what_is_frozen(world: Any) -> None:
     from auditor.provenance import dsse, frozen
 
@@ -181,6 +199,7 @@ def test_what_is_frozen(world: Any) -> None:
     assert (found.name, found.rows, parent.rows) == ("autumn", 200, 200)
     assert parent.attestation_sha256 == attestations(world)["lab/stones@b"]
     assert world.site.events()[-1] == "dataset.frozen"
+    assert_proven(world, sha256(envelope))
     taken = world.site.call("dataset", "freeze", "autumn", "--batches", "*")
     assert (taken.code, "never changed" in taken.err) == (2, True), taken.err
     for name, pattern in (("../x", "*"), ("empty", "nobody/*")):

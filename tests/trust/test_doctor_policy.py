@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from auditor import signing
+from auditor.config.settings import Settings, SigningSettings
 from auditor.doctor.diagnosis import Diagnosis
-from auditor.doctor.policy import trust_policy_here
+from auditor.doctor.policy import gate_role_here, trust_policy_here
 from auditor.ledger import Ledger
 from auditor.provenance import dsse
 from auditor.provenance.digests import sha256
@@ -66,3 +70,72 @@ def test_it_looks_with_the_eyes_of_the_next_run_and_logs_nothing(
     in_force(Pinned(path, pin), ledger, at=NOW, via="gate")
     said = diagnosed(tmp_path, realm, expires=LATER)
     assert (said.health, "POLICY_ROLLBACK" in said.found) == ("broken", True)
+
+
+VERIFIER = "https://site.example/gate/prod"
+
+
+@pytest.fixture
+def gate_key(tmp_path: Path, realm: Any) -> Path:
+    """The file of the key that the policy lets sign as the gate."""
+    path = tmp_path / "gate.key"
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(realm.keys["gate"].private_bytes(*form))
+    path.chmod(0o600)
+    return path
+
+
+def of_the_gate(folder: Path, realm: Any, signing: Any, **changes: Any) -> list[Diagnosis]:
+    envelope = realm.sign(realm.document(expires=LATER, **changes), "root-1", "root-2")
+    path = folder / "trust.dsse.json"
+    path.write_bytes(envelope)
+    pinned = Pinned(path, sha256(dsse.parse(envelope).payload))
+    settings = Settings(signing=SigningSettings(**signing))
+    return list(gate_role_here(pinned, Ledger(folder / "ledger.db"), settings, NOW))
+
+
+def test_whether_the_gate_may_sign(tmp_path: Path, realm: Any, gate_key: Path) -> None:
+    (said,) = of_the_gate(tmp_path, realm, {"key": gate_key, "verifier": VERIFIER})
+    assert (said.health, said.found, said.mend) == ("ok", "may sign", "")
+    roles = realm.document()["roles"]
+    roles["gate"] = {"keyids": [], "threshold": 1, "verifiers": []}
+    (said,) = of_the_gate(tmp_path, realm, {}, roles=roles)
+    assert (said.health, said.found) == ("ok", "the trust policy names none")
+
+
+def test_why_the_gate_may_not_sign(tmp_path: Path, realm: Any, gate_key: Path) -> None:
+    signing.generate(tmp_path / "other")
+    gate = {"key": gate_key, "verifier": VERIFIER}
+    for wrong, found in (
+        ({"verifier": VERIFIER}, "GATE_ROLE: it has neither"),
+        (gate | {"verifier": "https://other.example"}, "GATE_ROLE: it signs as https://other"),
+        (gate | {"key": tmp_path / "other.key"}, "GATE_ROLE: its key is "),
+    ):
+        (said,) = of_the_gate(tmp_path, realm, wrong)
+        assert (said.health, found in said.found, bool(said.mend)) == ("broken", True, True), said
+    keys = realm.document()["keys"]
+    keys[realm.keyid("gate")]["revoked_at"] = "2026-11-01T00:00:00Z"
+    (said,) = of_the_gate(tmp_path, realm, gate, keys=keys)
+    assert "KEY_REVOKED" in said.found
+    gate_key.chmod(0o644)
+    (said,) = of_the_gate(tmp_path, realm, gate)
+    assert (said.health, "KEY_PERMISSIONS" in said.found) == ("broken", True)
+
+
+def test_by_a_program_too(tmp_path: Path, realm: Any, gate_key: Path) -> None:
+    """`signing.command` is asked as the next run would ask it."""
+    script = tmp_path / "sign.py"
+    script.write_text(
+        "import sys; from cryptography.hazmat.primitives.serialization import "
+        "load_pem_private_key as load; key = load(open(sys.argv[1], 'rb').read(), None); "
+        "sys.stdout.buffer.write(key.sign(sys.stdin.buffer.read()))"
+    )
+    public = tmp_path / "gate.pub"
+    public.write_text(realm.entry("gate")["public"])
+    command = (sys.executable, str(script), str(gate_key))
+    signing = {"command": command, "public": public, "verifier": VERIFIER}
+    (said,) = of_the_gate(tmp_path, realm, signing)
+    assert said.found == "may sign"
+    public.write_text(realm.entry("ann")["public"])
+    (said,) = of_the_gate(tmp_path, realm, signing)
+    assert (said.health, "does not verify" in said.found) == ("broken", True), said

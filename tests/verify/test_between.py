@@ -135,10 +135,10 @@ def test_a_file_that_grows_for_ever(tmp_path: Path) -> None:
     """The size is the attested one: reading ends, whatever the source does."""
 
     class Endless:
-        size = 5
+        size, grain = 5, BLOCK
 
-        def read_at(self, offset: int, length: int) -> bytearray:
-            return bytearray(length)
+        def read_into(self, offset: int, target: memoryview) -> int:
+            return len(target)
 
         def close(self) -> None:
             pass
@@ -205,6 +205,20 @@ def test_a_file_that_is_changed_all_the_time(big: Any, way: str, writer: threadi
                 assert table.column("x").combine_chunks().equals(expected)
     assert codes <= {"FILE_DIGEST", "FILE_SIZE", "FILE_MISSING"}
     assert codes, "the writer was never in the way: this test tested nothing"
+
+
+def test_batches_need_no_memory_for_the_whole_file(
+    big: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that streams may have less memory than the file is long."""
+    monkeypatch.setattr(reading, "BUFFERED", 0)
+    monkeypatch.setattr(reading, "KEPT", 0)
+    with big.verify() as verified:
+        before, most = pa.total_allocated_bytes(), 0
+        for batch in verified.batches(rows=10_000):
+            assert 0 < batch.num_rows <= 10_000
+            most = max(most, pa.total_allocated_bytes() - before)
+    assert most < big.data.stat().st_size / 2
 
 
 def test_nothing_is_left_open(big: Any, way: str) -> None:

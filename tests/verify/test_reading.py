@@ -104,7 +104,7 @@ def test_a_file_that_was_audited_as_something_else(world: Any, monkeypatch: Any)
         name="a.parquet", sha256=hashlib.sha256(content).hexdigest(), size=len(content), rows=1
     )
     with pytest.raises(NotVerified) as refused:
-        tables.table_of(pa.BufferReader(content), entry, None)
+        tables.table_of([entry], lambda _: pa.BufferReader(content), None)
     assert refused.value.code == "FILE_FORMAT"
 
 
@@ -233,24 +233,53 @@ def test_polars(world: Any, options: dict[str, Any]) -> None:
 
 
 def test_hugging_face_datasets(world: Any, options: dict[str, Any]) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     data = datasets.Dataset(load_verified(world.published, **options))
     assert data.num_rows == 300
     assert data[0] == world.rows.slice(0, 1).to_pylist()[0]
     assert not data.cache_files, "nothing may be taken from a cache on disk"
 
 
-def test_torch(world: Any, options: dict[str, Any]) -> None:
-    pytest.importorskip("torch")
+WORKERS = [(0, None), (2, "fork"), (2, "spawn")]
+
+
+def loader(data: Any, workers: int, start: str | None, **options: Any) -> Any:
     from torch.utils.data import DataLoader
 
+    return DataLoader(data, num_workers=workers, multiprocessing_context=start, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "start"), WORKERS)
+def test_torch(world: Any, options: dict[str, Any], way: str, workers: int, start: Any) -> None:
+    """Workers share out the rows: none is missing, none comes twice, in any epoch."""
+    pytest.importorskip("torch", reason="torch is not installed")
     from auditor.verify.torch import VerifiedRows
 
     data = VerifiedRows(verify(world.published, **options), columns=["id", "x"], rows=64)
-    for workers in (0, 2):
-        loader = DataLoader(data, batch_size=10, num_workers=workers)
-        ids = [one for batch in loader for one in batch["id"]]
-        assert sorted(ids) == sorted(world.rows.column("id").to_pylist())
+    batches = loader(data, workers, start, batch_size=10)
+    for _ in range(2):
+        found = [(i, x) for b in batches for i, x in zip(b["id"], b["x"].tolist(), strict=True)]
+        expected = world.rows.select(["id", "x"]).to_pylist()
+        assert sorted(found) == sorted((row["id"], row["x"]) for row in expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "start"), WORKERS)
+def test_torch_never_hands_out_what_was_changed(
+    world: Any, options: dict[str, Any], way: str, workers: int, start: Any
+) -> None:
+    """Between the verdict and the epoch: the main process gets the refusal, and not one row."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    from auditor.verify.torch import VerifiedRows
+
+    data = VerifiedRows(verify(world.published, **options), columns=["id"], rows=64)
+    content = bytearray(world.data.read_bytes())
+    content[100] ^= 1
+    world.write(world.data.name, bytes(content))
+    batches = iter(loader(data, workers, start, batch_size=10))
+    with pytest.raises((NotVerified, RuntimeError), match="FILE_DIGEST"):
+        next(batches)
 
 
 def test_a_worker_process_gets_its_own_copy(world: Any, options: dict[str, Any]) -> None:

@@ -178,7 +178,9 @@ class Triggers:
         trusted = baseline.sample.filter(pa.array(_unlike(baseline, self.copies)))
         first = _at_most(first, LONGER * trusted.num_rows, self.seed)
         once = table.filter(pa.array(first))
-        slots = fit_slots(trusted, once, columns)
+        # What repeats in the sample of a long batch is all that can be counted there.
+        long = table.num_rows > LONGER * trusted.num_rows
+        slots = fit_slots(trusted, once if long else table, columns)
         if not slots:
             raise Unavailable("nothing repeats and no number column of the baseline varies")
         names, known, new = _label_codes(trusted, table, baseline.roles.label)

@@ -92,7 +92,7 @@ def test_all_outputs_of_one_run(site: Any) -> None:
         *(
             "history.json",
             "history_keys.parquet",
-            "history_sample.parquet",
+            *("history_sample.parquet", "history_aside.parquet"),
             "history_subjects.parquet",
         ),
         "proof.tlog",

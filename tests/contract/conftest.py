@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,8 @@ from auditor.batch import Roles, TableBatch
 from auditor.context import Context, Detector
 from auditor.detectors import DETECTORS
 from auditor.detectors.target_residuals import TargetResiduals
+from auditor.history import HistoryStore, Past, Record
+from auditor.rowhash import scheme
 
 
 def changed(table: pa.Table, column: str, values: list[object]) -> pa.Table:
@@ -57,13 +60,40 @@ def busy(busy_table: pa.Table, diamonds_roles: Roles) -> TableBatch:
 
 
 @pytest.fixture(scope="session")
-def load(diamonds_context: Context) -> Callable[[type[Detector]], Detector]:
+def context_of(
+    diamonds_context: Context,
+    diamonds_clean: pa.Table,
+    diamonds_roles: Roles,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[type[Detector]], Context]:
+    """The baseline and its context; for rules that need one, an earlier batch besides."""
+    store = HistoryStore(tmp_path_factory.mktemp("history") / "history.db")
+    rows = diamonds_clean.slice(300, 400)
+    columns = [*diamonds_roles.features, diamonds_roles.label, diamonds_roles.contributor]
+    keyed = scheme(rows.schema, diamonds_roles.content, diamonds_context.site_key)
+    record = Record(
+        batch="e" * 64,
+        verdict="ACCEPT",
+        vouched=True,
+        rows=rows.num_rows,
+        scheme=keyed,
+        sample=rows.select([c for c in columns if c]),
+    )
+    store.add(0, record)
+    with_earlier = replace(diamonds_context, history=Past(store, "f" * 64))
+    return lambda detector: with_earlier if detector.rule.needs_earlier else diamonds_context
+
+
+@pytest.fixture(scope="session")
+def load(
+    context_of: Callable[[type[Detector]], Context],
+) -> Callable[[type[Detector]], Detector]:
     """Each detector against the baseline, loaded once: that is the expensive part."""
     loaded: dict[str, Detector] = {}
 
     def once(detector: type[Detector]) -> Detector:
         if detector.rule.id not in loaded:
-            loaded[detector.rule.id] = detector.load(diamonds_context)
+            loaded[detector.rule.id] = detector.load(context_of(detector))
         return loaded[detector.rule.id]
 
     return once

@@ -109,9 +109,12 @@ def test_any_chunking_gives_the_same_outcome(
 
 
 def test_loading_again_with_the_same_seed_gives_the_same_outcome(
-    detector: type[Detector], load: Load, busy: TableBatch, diamonds_context: Context
+    detector: type[Detector],
+    load: Load,
+    busy: TableBatch,
+    context_of: Callable[[type[Detector]], Context],
 ) -> None:
-    assert_same(load(detector).scan(busy), detector.load(diamonds_context).scan(busy))
+    assert_same(load(detector).scan(busy), detector.load(context_of(detector)).scan(busy))
 
 
 def test_rows_in_another_order_get_the_same_claims(

@@ -149,9 +149,9 @@ def _folder(directory: Path | None) -> Path:
 
 
 def _plant(attacks: Sequence[str], seed: int) -> Mix:
-    clean = pq.read_table(samples.incoming()[0])
+    clean = pq.read_table(samples.incoming()[0], pre_buffer=False)
     roles = Roles({role: tuple(columns) for role, columns in ROLES.items()})
-    trusted = pq.read_table(samples.trusted())
+    trusted = pq.read_table(samples.trusted(), pre_buffer=False)
     return demo_mix(clean, roles, seed=seed, attacks=attacks, trusted=trusted)
 
 

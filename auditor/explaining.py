@@ -119,7 +119,9 @@ def explain_row(report: Report, folder: Path, row: int) -> str:
     path = folder / "findings.parquet"
     if not path.is_file():
         raise ConfigError(f"{folder.name}: this run could not read the batch; see its report")
-    table = pq.read_table(path, filters=[("file", "=", file), ("row", "=", place)])
+    table = pq.read_table(
+        path, filters=[("file", "=", file), ("row", "=", place)], pre_buffer=False
+    )
     lines = [f"row {row}: {terminal(file)}, row {place} in it"]
     known = {finding.id: finding for finding in report.findings}
     for hit in table.to_pylist():

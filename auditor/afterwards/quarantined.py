@@ -57,7 +57,7 @@ class Aside:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        return pq.read_table(pa.BufferReader(self.content()))
+        return pq.read_table(pa.BufferReader(self.content()), pre_buffer=False)
 
     def content(self) -> bytes:
         """The bytes of `rows.parquet`.

@@ -58,7 +58,9 @@ def waived_by(aside: Aside, waives: Sequence[tuple[str, str]], runs: Path) -> Wa
         LedgerError: that file is not the one that the ledger names.
     """
     content = named_file(runs / aside.run / FINDINGS, {aside.findings_sha256})
-    found = pq.read_table(pa.BufferReader(content), columns=["finding", "rule", "file", "row"])
+    found = pq.read_table(
+        pa.BufferReader(content), columns=["finding", "rule", "file", "row"], pre_buffer=False
+    )
     places = _places(aside.table())
     rules: dict[str, Mask] = {}
     for rule, finding in waives:

@@ -202,7 +202,7 @@ def _named_rows(folder: Path) -> list[Any] | None:
     if not path.is_file():
         return None
     try:
-        table = pq.read_table(path, columns=_NAMED)
+        table = pq.read_table(path, columns=_NAMED, pre_buffer=False)
     except (pa.ArrowException, OSError):  # damaged since: never equal to what is found now
         return [("cannot be read",)]
     return sorted(zip(*(table.column(name).to_pylist() for name in _NAMED), strict=True))

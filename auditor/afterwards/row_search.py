@@ -142,7 +142,9 @@ class ById:
         if run.logged is not None and run.published is not None:
             for file in run.logged.summary.files:
                 content = named_file(run.published / file.name, {file.sha256})
-                places = self._places(pq.ParquetFile(pa.BufferReader(content)), columns)
+                places = self._places(
+                    pq.ParquetFile(pa.BufferReader(content), pre_buffer=False), columns
+                )
                 yield from (f"row {place} of the published {file.name}" for place in places)
         kept = run.aside is not None and run.aside.has_rows()
         if run.aside is not None and kept:
@@ -175,7 +177,7 @@ class ById:
         if not path.is_file():
             return
         try:
-            table = pq.read_table(path, filters=[("id", "=", self.id)])
+            table = pq.read_table(path, filters=[("id", "=", self.id)], pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             raise LedgerError(f"{path}: cannot be read ({error})") from error
         for line in table.slice(0, _SHOWN).to_pylist():

@@ -89,7 +89,7 @@ def _sent_by(run: LoggedRun, contributor: str, desk: Desk, among: Known) -> bool
             return True
         try:
             content = named_file(folder / file.name, {file.sha256})
-            parquet = pq.ParquetFile(pa.BufferReader(content))
+            parquet = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
             wanted = [c for c in columns if c in parquet.schema_arrow.names]
             table = parquet.read(columns=wanted)
         except (pa.ArrowException, LedgerError) as error:

@@ -70,7 +70,7 @@ class Past:
                 if left <= 0:
                     break
                 if digest not in self._digests():
-                    rows = pq.read_table(pa.BufferReader(content))
+                    rows = pq.read_table(pa.BufferReader(content), pre_buffer=False)
                     found.append(Published(batch=digest, rows=rows.slice(0, left)))
         return tuple(found)
 

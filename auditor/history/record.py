@@ -105,7 +105,8 @@ class Written:
 
     def _table(self, name: str, sha256: str) -> pa.Table:
         content = (self.folder / name).read_bytes()
-        return pq.read_table(pa.BufferReader(self._same(name, content, sha256)))
+        content = self._same(name, content, sha256)
+        return pq.read_table(pa.BufferReader(content), pre_buffer=False)
 
     def _same(self, name: str, content: bytes, sha256: str) -> bytes:
         if hashlib.sha256(content).hexdigest() != sha256:

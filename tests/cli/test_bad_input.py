@@ -47,6 +47,17 @@ def bomb(path: Path) -> None:
     assert path.stat().st_size < 2_000
 
 
+def no_rows(path: Path) -> None:
+    pq.write_table(
+        pa.table({"x": pa.array([], pa.float64()), "label": pa.array([], pa.string())}), path
+    )
+
+
+def same_names(path: Path) -> None:
+    columns = [pa.array([1]), pa.array([2]), pa.array(["a"])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["x", "x", "label"]), path)
+
+
 #: name -> (content, or what writes it; exit code; what is said besides the name of the file)
 REFUSED: dict[str, tuple[str | bytes | Callable[[Path], None], int, str]] = {
     "empty.csv": (b"", 11, "the file is empty (0 bytes)"),
@@ -57,6 +68,11 @@ REFUSED: dict[str, tuple[str | bytes | Callable[[Path], None], int, str]] = {
     "truncated.parquet": (truncated, 11, "cannot be decoded"),
     "text.parquet": ("x,label\n1,a\n", 11, "named .parquet but it is not a Parquet file"),
     "bomb.parquet": (bomb, 11, "decodes to more than"),
+    "empty.parquet": (b"", 11, "the file is empty (0 bytes)"),
+    "none.parquet": (no_rows, 12, "the batch has no rows"),
+    "twice.parquet": (same_names, 11, "2 columns are called x"),
+    "broken.jsonl": ('{"x": 1, "label": "a"}\n{"x": 2, "label": \n', 11, "line 2"),
+    "noise.csv": (bytes(range(256)) * 64, 11, "line 1: a NUL byte"),
 }
 
 

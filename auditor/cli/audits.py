@@ -52,7 +52,7 @@ class FailOn(StrEnum):
 Scope = Annotated[
     Profile | None,
     typer.Option(
-        help="quick: integrity, provenance, hidden characters, duplicates (about 1 s); "
+        help="quick: integrity, provenance, hidden characters, equal rows (about 1 s); "
         "standard: also expectations and the rules that fit models (about 5 s and more); "
         "deep: also those that fit many (minutes). Default: `profile` of the settings."
     ),
@@ -226,6 +226,7 @@ def _run(
     from auditor.detectors import DETECTORS
     from auditor.detectors.hidden_text import HiddenText
     from auditor.detectors.known_bad import KnownBad
+    from auditor.detectors.near_duplicates import NearDuplicates
     from auditor.model import Family
     from auditor.pipeline import audit as run_audit
     from auditor.readers import resolve
@@ -234,7 +235,13 @@ def _run(
     if manifest is not None and not manifest.is_file():
         raise ConfigError(f"{manifest}: no such manifest")
     fast = {HiddenText.rule.id, KnownBad.rule.id}
-    light = tuple(d for d in DETECTORS if d.rule.family == Family.DUPLICATION or d.rule.id in fast)
+    # Near duplicates are searched with scikit-learn: its import alone takes the second.
+    slow = NearDuplicates.rule.id
+    light = tuple(
+        d
+        for d in DETECTORS
+        if (d.rule.family == Family.DUPLICATION and d.rule.id != slow) or d.rule.id in fast
+    )
     name = settings.name if settings.name != "batch" else Path(data[0]).name or data[0]
     job = Job(
         settings=settings,

@@ -80,6 +80,17 @@ class Roles:
         label = (self.label,) if self.label else ()
         return (*self.features, *self.columns("text"), *label)
 
+    @property
+    def learned(self) -> Roles:
+        """Features, label and contributor only: what rules learn from, and samples of rows hold."""
+        kept = ("feature", "label", "contributor")
+        return Roles({role: self.columns(role) for role in kept if self.columns(role)})
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every column that plays a role, once."""
+        return tuple(dict.fromkeys(name for names in self.assigned.values() for name in names))
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:

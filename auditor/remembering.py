@@ -79,12 +79,10 @@ def _sample(batch: Batch, kept: Mask, seed: int) -> pa.Table:
 
     Features, label and contributor; fewer rows where cells are long.
     """
-    label, sender = batch.roles.label, batch.roles.contributor
-    columns = dict.fromkeys([*batch.roles.features, *(c for c in (label, sender) if c)])
     if not batch.roles.features:
         return pa.table({})
     order = np.random.default_rng([seed, 17]).permutation(np.flatnonzero(kept))[:SAMPLED]
-    found = take_rows(batch, list(columns), np.sort(order))
+    found = take_rows(batch, batch.roles.learned.named, np.sort(order))
     found = found.take(pa.array(np.argsort(np.argsort(order, kind="stable"), kind="stable")))
     while found.nbytes > SAMPLED_BYTES and found.num_rows:
         found = found.take(pa.array(range(found.num_rows // 2)))

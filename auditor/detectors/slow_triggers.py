@@ -17,11 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.baseline import Baseline
-from auditor.batch import Batch, Roles, Shared, TableBatch, read_columns
+from auditor.batch import Batch, Shared, TableBatch, read_columns
 from auditor.context import Context, History, Published
 from auditor.copies import Copies
-from auditor.detectors.triggers import LONGER, Triggers
-from auditor.detectors.triggers import Options as TriggerOptions
+from auditor.detectors.triggers import LONGER, Options, Triggers
 from auditor.errors import Unavailable
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
 from auditor.rowhash import scheme
@@ -30,11 +29,6 @@ from auditor.rowhash import scheme
 EARLIER: Final = 0.2
 #: Batches that a finding names.
 NAMED: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Options(TriggerOptions):
-    """Settings of AUD-T002: see AUD-T001."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +72,10 @@ class SlowTriggers:
             raise Unavailable("no feature column")
         if batch.rows < self.rule.minimum_rows:
             raise Unavailable(f"needs at least {self.rule.minimum_rows} rows, has {batch.rows}")
-        earlier = self._earlier(batch)
+        room = LONGER * self.baseline.sample.num_rows - batch.rows
+        if room <= 0:
+            raise Unavailable(f"with {LONGER} rows for each trusted one no earlier row is counted")
+        earlier = self._earlier(batch, room)
         if not earlier:
             raise Unavailable("needs an earlier batch of this gate with the same columns")
         pooled = _pooled(batch, earlier)
@@ -88,15 +85,12 @@ class SlowTriggers:
         named = (self._finding(one, ends, earlier) for one in found.findings)
         return Outcome(rule=self.rule.id, findings=tuple(one for one in named if one is not None))
 
-    def _earlier(self, batch: Batch) -> tuple[Published, ...]:
-        """As many earlier rows as may be counted besides this batch, of the same columns."""
+    def _earlier(self, batch: Batch, room: int) -> tuple[Published, ...]:
+        """At most `room` earlier rows of the same columns."""
         if self.history is None:
             return ()
-        room = LONGER * self.baseline.sample.num_rows - batch.rows
-        if room <= 0:
-            return ()
         named = scheme(batch.schema, batch.roles.content, self.site_key)
-        mine = _schema(batch)
+        mine = pa.schema([batch.schema.field(name) for name in batch.roles.learned.named])
         return tuple(
             one for one in self.history.recent(named, room) if one.rows.schema.equals(mine)
         )
@@ -129,21 +123,8 @@ class SlowTriggers:
         )
 
 
-def _roles(batch: Batch) -> Roles:
-    """Those of the columns that samples hold."""
-    kept = ("feature", "label", "contributor")
-    return Roles({role: batch.roles.columns(role) for role in kept if batch.roles.columns(role)})
-
-
-def _schema(batch: Batch) -> pa.Schema:
-    """Of features, label and contributor: what samples hold."""
-    label, sender = batch.roles.label, batch.roles.contributor
-    names = dict.fromkeys([*batch.roles.features, *(c for c in (label, sender) if c)])
-    return pa.schema([batch.schema.field(name) for name in names])
-
-
 def _pooled(batch: Batch, earlier: Sequence[Published]) -> TableBatch:
     """This batch first, then the earlier rows."""
-    names = _schema(batch).names
-    tables = [read_columns(batch, names), *(one.rows for one in earlier)]
-    return TableBatch(pa.concat_tables(tables), _roles(batch))
+    roles = batch.roles.learned
+    tables = [read_columns(batch, roles.named), *(one.rows for one in earlier)]
+    return TableBatch(pa.concat_tables(tables), roles)

@@ -27,6 +27,12 @@ def flipped(table: pa.Table) -> pa.Table:
     return changed(table, "price_band", [other[v] for v in table["price_band"].to_pylist()])
 
 
+def far_off(table: pa.Table) -> pa.Table:
+    for column in ("carat", "x"):
+        table = changed(table, column, [v * 20 for v in table[column].to_pylist()])
+    return table
+
+
 @pytest.fixture(scope="session")
 def busy_table(diamonds_clean: pa.Table, diamonds_trusted: pa.Table) -> pa.Table:
     """84 rows: 40 clean, known rows, copies, conflicting copies, far values, flipped labels.
@@ -35,9 +41,7 @@ def busy_table(diamonds_clean: pa.Table, diamonds_trusted: pa.Table) -> pa.Table
     clean = diamonds_clean.slice(0, 40)
     copies = clean.take(pa.array([0, 0, 0, 0, 1, 1, 1, 2]))
     conflicting = flipped(clean.slice(10, 8))
-    far = diamonds_clean.slice(100, 8)
-    for column in ("carat", "x"):
-        far = changed(far, column, [v * 20 for v in far[column].to_pylist()])
+    far = far_off(diamonds_clean.slice(100, 8))
     parts = [clean, copies, conflicting, far, flipped(diamonds_clean.slice(200, 14))]
     parts.append(diamonds_trusted.slice(30, 6))
     rng = np.random.default_rng(3)
@@ -66,10 +70,13 @@ def context_of(
     diamonds_roles: Roles,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[type[Detector]], Context]:
-    """The baseline and its context; for rules that need one, an earlier batch besides."""
+    """The baseline and its context; for rules that need one, an earlier batch besides.
+
+    Twelve of its rows are as far off as eight of the busy batch.
+    """
     store = HistoryStore(tmp_path_factory.mktemp("history") / "history.db")
-    rows = diamonds_clean.slice(300, 400)
-    columns = [*diamonds_roles.features, diamonds_roles.label, diamonds_roles.contributor]
+    far = far_off(diamonds_clean.slice(300, 12))
+    rows = pa.concat_tables([far, diamonds_clean.slice(312, 388)])
     keyed = scheme(rows.schema, diamonds_roles.content, diamonds_context.site_key)
     record = Record(
         batch="e" * 64,
@@ -77,7 +84,7 @@ def context_of(
         vouched=True,
         rows=rows.num_rows,
         scheme=keyed,
-        sample=rows.select([c for c in columns if c]),
+        sample=rows.select(diamonds_roles.learned.named),
     )
     store.add(0, record)
     with_earlier = replace(diamonds_context, history=Past(store, "f" * 64))

@@ -154,3 +154,10 @@ def test_the_order_of_copies_does_not_matter_where_each_row_has_a_time(
     shuffled = TableBatch(busy.table.take(pa.array(order)), busy.roles)
     for detector in (d for d in DETECTORS if not d.rule.order_free):
         assert_same(load(detector).scan(busy), moved(load(detector).scan(shuffled), order))
+
+
+def test_the_rule_over_several_batches_has_something_to_say(load: Load, busy: TableBatch) -> None:
+    """Else all of the above would hold for it because it says nothing."""
+    late = [d for d in DETECTORS if d.rule.needs_earlier]
+    assert late
+    assert all(load(d).scan(busy).findings for d in late)

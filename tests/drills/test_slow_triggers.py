@@ -42,14 +42,13 @@ def planted(
 
 
 def record(table: pa.Table, roles: Roles, digest: str, context: Context) -> Record:
-    columns = dict.fromkeys([*roles.features, roles.label, roles.contributor])
     return Record(
         batch=digest,
         verdict="ACCEPT",
         vouched=False,
         rows=table.num_rows,
         scheme=scheme(table.schema, roles.content, context.site_key),
-        sample=table.select([c for c in columns if c]),
+        sample=table.select(roles.learned.named),
     )
 
 
@@ -137,4 +136,17 @@ def test_it_needs_a_baseline_and_an_earlier_batch(
     with pytest.raises(Unavailable, match="at least 50 rows"):
         SlowTriggers.load(diamonds_context).scan(
             TableBatch(planted[0].slice(0, 30), diamonds_roles)
+        )
+
+
+def test_a_batch_that_leaves_no_room_for_earlier_rows_says_so(
+    planted: list[pa.Table], diamonds_roles: Roles, diamonds_context: Context
+) -> None:
+    assert diamonds_context.baseline is not None
+    few = replace(
+        diamonds_context.baseline, sample=diamonds_context.baseline.sample.slice(0, ROWS // 5)
+    )
+    with pytest.raises(Unavailable, match="4 rows for each trusted one"):
+        SlowTriggers.load(replace(diamonds_context, baseline=few)).scan(
+            TableBatch(planted[0], diamonds_roles)
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -170,13 +169,19 @@ def test_a_program_that_others_may_change_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "mark").exists()
 
 
+def _children() -> set[str]:
+    """Process ids of this process's children, dead and not yet waited for included."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return {child for each in lists for child in each.read_text().split()}
+
+
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     """No descriptor, and no process, after a program that hung."""
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before, children = len(list(Path("/proc/self/fd").iterdir())), _children()
     text = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); "
     refused(tmp_path, f"{text}time.sleep(600)", timeout=2.0)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    # Other tests in this process may have children of their own: joblib's tracker lives to the end.
+    assert _children() <= children
     assert subprocess.run([PYTHON, "-c", ""], check=True).returncode == 0

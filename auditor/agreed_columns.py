@@ -1,8 +1,9 @@
 """Columns that are not those of the baseline (attack: schema smuggling).
 
 A rule judges a column by what was trusted of it. One that is new was looked at by no such rule, one
-that is gone or holds another kind of value was judged by fewer: either way around a gate. Widths
-are no difference (int32, int64, double): files without a schema are read by what they hold.
+that is gone, holds another kind of value or plays another part was judged by fewer: all of them
+ways around a gate. Widths are no difference (int32, int64, double): files without a schema are read
+by what they hold.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 import pyarrow as pa
 
 from auditor.baseline import Baseline
-from auditor.batch import Batch
+from auditor.batch import Batch, Roles
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Scalar, Severity
 
 OTHER_COLUMNS: Final = Rule(
@@ -103,7 +104,40 @@ def compare(batch: Batch, baseline: Baseline | None, named: Collection[str] = ()
         for one in differences(batch.schema, baseline.schema)
         if not (one.trusted is None and one.column in named) and _certain(one, batch, baseline)
     ]
-    return Outcome(rule=OTHER_COLUMNS.id, findings=tuple(_findings(found)))
+    parts = [
+        _finding(message, {"code": "ROLE_DIFFERS", "column": column})
+        for column, message in _other_parts(batch, baseline)
+    ]
+    return Outcome(rule=OTHER_COLUMNS.id, findings=(*_findings(found), *parts[:NAMED]))
+
+
+def _other_parts(batch: Batch, baseline: Baseline) -> Iterator[tuple[str, str]]:
+    """Columns that are label or feature on one side only, and the sentence that says so.
+
+    A new column may be a feature (the settings name it, no rule judges it), not the label: no rule
+    about labels has anything to hold it against.
+    """
+    mine, trusted = batch.roles, baseline.roles
+    for column in dict.fromkeys((*_learned(mine), *_learned(trusted))):
+        own, theirs = _part(mine, column), _part(trusted, column)
+        shared = column in batch.schema.names and column in baseline.schema.names
+        if own != theirs and (shared or own == "the label"):
+            yield (
+                column,
+                f"column {column[:NAME]!r} is {own} here and {theirs} in the baseline; rules that "
+                "need its part there were skipped or saw less: build the baseline again with "
+                "these roles, or set them back",
+            )
+
+
+def _learned(roles: Roles) -> tuple[str, ...]:
+    return (*roles.columns("label"), *roles.features)
+
+
+def _part(roles: Roles, column: str) -> str:
+    if column in roles.columns("label"):
+        return "the label"
+    return "a feature" if column in roles.features else "neither label nor feature"
 
 
 def _certain(found: Difference, batch: Batch, baseline: Baseline) -> bool:

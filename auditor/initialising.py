@@ -83,6 +83,8 @@ def _yaml(name: str, records: Sequence[RoleRecord]) -> str:
     for role, columns in _by_role(records).items():
         quoted = ", ".join(_quoted(column) for column in columns)
         lines.append(f"  {role}: [{quoted}]")
+    if not any(record.role == "label" for record in records):
+        lines.append("  # label: COLUMN   none was found; name it before `auditor baseline build`")
     lines += [
         f"expectations: expectations/{name}.json",
         "baseline: .auditor/baseline   # made by `auditor baseline build DATA`",
@@ -113,6 +115,8 @@ def _told(targets: Sequence[Path], records: Sequence[RoleRecord], expectations: 
     for record in records:
         columns = terminal(", ".join(record.columns), 120)
         lines.append(f"  {terminal(record.role):12} {columns}  ({terminal(record.reason)})")
+    if not any(record.role == "label" for record in records):
+        lines.append("  no label was found: rules about labels will not run. Name it with --label")
     lines += [
         f"wrote {targets[0]}",
         f"wrote {targets[1]}: {expectations} expectations; read them and delete what is not so",

@@ -98,3 +98,13 @@ def test_without_a_baseline_what_was_not_judged_is_said(bare: Any) -> None:
 def test_with_a_baseline_everything_that_ran_was_judged(site: Any) -> None:
     assert site.call("gate", site.write("a.parquet", site.rows(200, 5)), "-q").code == 0
     assert site.report()["not_judged"] == []
+
+
+def test_a_label_that_the_baseline_does_not_know_holds_the_batch(site: Any) -> None:
+    """The rules about labels have nothing to hold it against, so nobody looked at the labels."""
+    site.configure(roles={**site.settings["roles"], "label": "kind"})
+    rows = site.rows(200, 5).append_column("kind", pa.array(["a", "b"] * 100))
+    done = site.call("gate", site.write("in/a.parquet", rows), "-q")
+    assert done.code == 12
+    found = {f["evidence"]["column"]: f["evidence"]["code"] for f in noted(site)}
+    assert found == {"kind": "ROLE_DIFFERS", "label": "ROLE_DIFFERS"}

@@ -339,6 +339,18 @@ def test_init_writes_what_gate_reads(bare: Any) -> None:
     assert "auditor baseline build" in done.err
 
 
+def test_init_says_that_no_label_was_found(bare: Any) -> None:
+    table = bare.rows(300, 1).rename_columns({"label": "direction", "y": "width"})
+    bare.write("trusted.parquet", table)
+    done = bare.call("init", "trusted.parquet", "--name", "stones", "-q")
+    assert "no label was found: rules about labels will not run" in done.out
+    assert "# label: COLUMN" in (bare.root / "auditor.yaml").read_text()
+    named = ("--label", "direction", "--force", "-q")
+    done = bare.call("init", "trusted.parquet", "--name", "stones", *named)
+    assert "no label" not in done.out
+    assert "label: [direction]" in (bare.root / "auditor.yaml").read_text()
+
+
 @pytest.mark.slow
 def test_init_baseline_and_gate_with_everything_on(bare: Any) -> None:
     bare.write("trusted.parquet", bare.rows(600, 1))

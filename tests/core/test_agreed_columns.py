@@ -124,3 +124,24 @@ def test_differences_need_schemas_only() -> None:
     assert [d.code for d in differences(a, b)] == ["SCHEMA_RETYPED", "SCHEMA_REMOVED"]
     assert differences(b, b) == ()
     assert agreed_columns.kind(pa.decimal128(5, 2)) == "number"
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        ({"feature": ("n", "flag"), "label": ("y",)}, []),
+        ({"feature": ("n", "flag")}, ["y"]),
+        ({"feature": ("n",), "label": ("y",), "ignored": ("flag",)}, ["flag"]),
+        ({"feature": ("n", "y"), "label": ("flag",)}, ["flag", "y"]),
+        # New columns: one more feature is what settings may agree to, another label is not.
+        ({"feature": ("n", "flag", "new"), "label": ("y",)}, []),
+        ({"feature": ("n", "flag"), "label": ("new",)}, ["new", "y"]),
+    ],
+)
+def test_a_label_or_a_feature_on_one_side_only_is_named(
+    baseline: Baseline, roles: dict[str, tuple[str, ...]], expected: list[str]
+) -> None:
+    rows = with_column("new", pa.array(["a"] * ROWS))
+    found = compare(TableBatch(rows, Roles(roles)), baseline, ("new",)).findings
+    assert [str(f.evidence["column"]) for f in found] == expected
+    assert {str(f.evidence["code"]) for f in found} <= {"ROLE_DIFFERS"}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from auditor.errors import LedgerError
 from auditor.ledger import Entry, Ledger
-from auditor.ledger.heads import SIGNED
 from auditor.provenance import status
 from auditor.provenance.status import Continuation
 from auditor.transparency import merkle
@@ -49,7 +48,7 @@ def statement(
         raise LedgerError(f"{ledger.where}: nothing was decided yet, so there is no status")
     entries = tuple(ledger.entries())
     tree = merkle.levels(entry.leaf for entry in entries[: newest.size])
-    sizes = sorted(set(_signed_sizes(entries)) & set(range(1, newest.size)))[-continued:]
+    sizes = [size for size in ledger.sizes() if 0 < size < newest.size][-continued:]
     return status.build(
         policy_version=policy_version,
         recalled=_recalled(entries),
@@ -57,13 +56,6 @@ def statement(
         checkpoint=newest.note.decode(),
         consistency=[_continuation(tree, size, newest.size) for size in sizes],
     )
-
-
-def _signed_sizes(entries: Iterable[Entry]) -> Iterator[int]:
-    """The sizes at which a checkpoint was signed, and so may have been seen."""
-    for entry in entries:
-        if not entry.idx or entry.name in SIGNED:
-            yield entry.idx + 1
 
 
 def _recalled(entries: Iterable[Entry]) -> set[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from auditor.afterwards.desk import BREAK_GLASS, Desk, Ground, Person
 from auditor.afterwards.quarantined import Aside
-from auditor.errors import ConfigError
+from auditor.errors import ConfigError, LedgerError
 from auditor.lifecycle import decisions
 from auditor.lifecycle.decisions import About, Decision, Kind, Vote
 from auditor.lifecycle.states import SetState, require_possible
@@ -104,6 +104,19 @@ def agreed(desk: Desk, aside: Aside, at: dt.datetime) -> Agreed:
         return Agreed(_agreed(desk, aside, at))
     except Refused as refused:
         raise desk.refusal(aside, refused, "released") from refused
+
+
+def ratification(desk: Desk, aside: Aside) -> str:
+    """Why the decision that ratified a release does not count; empty where it does.
+
+    An entry of the ledger is no decision: only what a person signed is.
+    """
+    ratified = desk.ledger.find(subject=aside.set_sha256, event="ratified")
+    try:
+        _agreed(desk, aside, ratified[-1].event.at)
+    except (Refused, LedgerError, ConfigError) as refused:
+        return str(refused)
+    return ""
 
 
 def _agreed(desk: Desk, aside: Aside, at: dt.datetime) -> tuple[Vote, ...]:

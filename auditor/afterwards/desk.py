@@ -114,6 +114,7 @@ class Desk:
             batch_sha256=aside.logged.report.batch_digest,
             policy_sha256=self.policy_sha256,
             request_sha256=request,
+            entry_sha256=aside.first.leaf.hex(),
         )
 
     def barred(self, aside: Aside) -> frozenset[str]:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from auditor.afterwards import quarantined
+from auditor.afterwards.deciding import ratification
 from auditor.afterwards.desk import BREAK_GLASS, Desk
 from auditor.afterwards.quarantined import ROWS, Aside
 from auditor.afterwards.recalling import recall_runs, unsigned
-from auditor.afterwards.releasing import verdicts
+from auditor.afterwards.releasing import unfinished, verdicts
 from auditor.errors import AuditorError
 from auditor.lifecycle.states import UNDECIDED, SetState, require_possible
 from auditor.provenance.refused import Refused
@@ -49,9 +50,9 @@ def expire(desk: Desk) -> Iterator[Done]:
         if history.state in UNDECIDED and desk.now >= history.created_at + patience:
             _log(desk, aside, "expired")
             yield Done(aside.run, "expired")
-        elif _unratified(desk, aside):
+        elif why := _unratified(desk, aside):
             for run in _recall(desk, aside):
-                yield Done(run, "recalled: nobody ratified the emergency release")
+                yield Done(run, f"recalled: {why}")
         elif history.state is SetState.PURGED and aside.has_rows():
             _remove(aside)  # a crash came between the event and this
             yield Done(aside.run, "purged")
@@ -86,11 +87,20 @@ def purge(desk: Desk, prefix: str) -> Done:
     return Done(aside.run, "purged")
 
 
-def _unratified(desk: Desk, aside: Aside) -> bool:
+def _unratified(desk: Desk, aside: Aside) -> str:
+    """Why an emergency release has to be taken back; empty where it need not be."""
     history = aside.history
     if history.state is not SetState.RELEASED or not history.break_glass:
-        return False
-    return history.ratified is None and desk.now >= history.since + BREAK_GLASS
+        return ""
+    if desk.now < history.since + BREAK_GLASS:
+        return ""
+    if history.ratified is None:
+        return "nobody ratified the emergency release"
+    if not unfinished(desk, aside):
+        return ""
+    # It was never published as ratified: somebody may have written the entry past the command.
+    refused = ratification(desk, aside)
+    return f"the emergency release was not ratified ({refused})" if refused else ""
 
 
 def _recall(desk: Desk, aside: Aside) -> frozenset[str]:

@@ -30,6 +30,8 @@ _DECISIONS: Final = "decisions"
 class Aside:
     """A set that `logged` set aside. `head`: index of the newest entry about it.
 
+    `created`: the entry that says so; `first`: the same of the first run that set these rows aside.
+
     `rows_sha256`: what `rows.parquet` may be, `findings_sha256`: what the run's `findings.parquet`
     is; both by the ledger's word. They are empty for runs from before the ledger named them.
     """
@@ -40,6 +42,7 @@ class Aside:
     history: SetHistory
     head: int
     created: Entry
+    first: Entry
     rows_sha256: frozenset[str]
     findings_sha256: str
 
@@ -140,6 +143,7 @@ def aside_of(logged: LoggedRun, digest: str, roots: Workspace, ledger: Ledger) -
         history=history,
         head=events[-1].idx if events else NONE_YET,
         created=own[-1],
+        first=created[0],
         rows_sha256=frozenset(ref for entry in created for ref in entry.event.refs[1:2]),
         findings_sha256="".join(own[-1].event.refs[2:3]),
     )

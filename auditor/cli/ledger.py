@@ -1,4 +1,4 @@
-"""`auditor ledger show|verify|prove|consistency|export|witness|rotate`: with the base install."""
+"""`auditor ledger`: the log, its proofs, its checkpoints. With the base install."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Output = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    for command in (show, verify, prove, consistency, export, witness, rotate):
+    for command in (show, verify, prove, consistency, export, witness, rotate, renew):
         group.command()(command)
     app.add_typer(group, name="ledger", help="The log of decisions: its proofs, its checkpoints.")
 
@@ -208,6 +208,36 @@ def rotate(where: Where = None, config: Config = None) -> None:
     typer.echo(f"new key  {new}")
     typer.echo(f"{ledger.key.path} is the new one; copy it to every host that writes to this log")
     typer.echo("put both into roles.ledger of the trust policy: the old one proves what it signed")
+
+
+def renew(
+    published: Annotated[Path, typer.Argument(help="The folder of what was published.")],
+    where: Where = None,
+    config: Config = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Prove all under this checkpoint, say one that witnesses cosigned."),
+    ] = None,
+) -> None:
+    """Write the proofs of all that was published anew, say after `rotate`. Exit 13 if one is left.
+
+    By default they are under the newest checkpoint. Attestations stay as they are.
+    """
+    from auditor.errors import ConfigError
+    from auditor.renewing import renew as renewed
+
+    if not published.is_dir():
+        raise ConfigError(f"{published}: there is no such folder")
+    ledger = _ledger(where, config)
+    under = _opened(checkpoint, ledger) if checkpoint else None
+    with _refusals():
+        found = list(renewed(ledger, published, under))
+    left = [one for one in found if one.left]
+    for one in left:
+        typer.echo(f"{one.path}: {one.left}", err=True)
+    typer.echo(f"{len(found) - len(left)} proof(s) written")
+    if left or not found:
+        _refuse(f"{len(left)} proof(s) not written" if left else f"{published}: nothing published")
 
 
 def _ledger(where: Path | None, config: Path | None) -> Ledger:

@@ -124,6 +124,8 @@ def ratify(
 
     person, ground = _said(sign_with, passphrase_env, code, reason, evidence)
     desk = desk_of(config)
+    # What a crash left invisible is shown also where nothing is left to ratify.
+    desk.roots.recover(desk.ledger, desk.now)
     if not releasing.unfinished(desk, desk.find(run)):  # else a crash came after the ratification
         _print(deciding.ratify(desk, run, person, ground), "ratified the release")
     _release(desk, run, quiet)

@@ -107,7 +107,9 @@ def serve(
         raise ConfigError("give --interval or --cron, not both")
     if importlib.util.find_spec("prefect") is None:
         raise ModuleNotFoundError("No module named 'prefect'", name="prefect")
-    command = [sys.executable, "-m", "auditor_flows", "--config", str(config or "auditor.yaml")]
+    # -P: what lies in the working directory is not imported.
+    command = [sys.executable, "-P", "-m", "auditor_flows"]
+    command += ["--config", str(config or "auditor.yaml")]
     command += ["--interval", str(interval)] if interval else []
     command += ["--cron", cron] if cron else []
     # This process becomes the flows' own, so that signals reach it and nothing here imports them.

@@ -49,6 +49,15 @@ class Ledger(EventLog):
                 return last
             return heads.sign_head(session, self.where, self.key, size)
 
+    def sizes(self) -> tuple[int, ...]:
+        """The number of entries under each checkpoint there is, rising."""
+        if not self.store.exists():
+            return ()
+        with self.store.reading() as session:
+            if session.bare:
+                return ()
+            return tuple(row[0] for row in session.all("SELECT size FROM checkpoint ORDER BY size"))
+
     def change_key(self, at: datetime, via: Via) -> VerifierKey:
         """Announce a new key in the log, signed by the old and the new one; it signs from then on.
 

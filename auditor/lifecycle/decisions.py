@@ -36,7 +36,7 @@ LONGEST_REASON: Final = 2000
 _FIELDS: Final = frozenset(
     {
         *("decision", "batch", "policy", "request", "rows", "waives", "reasonCode", "reason"),
-        *("evidence", "createdOn", "expiresOn"),
+        *("evidence", "createdOn", "expiresOn", "entry"),
     }
 )
 
@@ -67,7 +67,8 @@ class About:
     """What a decision has to be about. Digests are lowercase hex sha256.
 
     `policy_sha256`: the gate's policy digest. `request_sha256`: the signed request that is
-    answered, None for the request itself and for a refusal without one.
+    answered, None for the request itself and for a refusal without one. `entry_sha256`: the entry
+    of the ledger that says that the rows were set aside, by its leaf hash; no other ledger has it.
     """
 
     set_sha256: str
@@ -75,6 +76,7 @@ class About:
     batch_sha256: str
     policy_sha256: str
     request_sha256: str | None = None
+    entry_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,8 @@ def build(decision: Decision) -> bytes:
     }
     if about.request_sha256 is not None:
         predicate["request"] = {"sha256": about.request_sha256}
+    if about.entry_sha256 is not None:
+        predicate["entry"] = {"sha256": about.entry_sha256}
     payload = statement.build(
         f"quarantine:{about.batch}", about.set_sha256, PREDICATE_TYPE, predicate
     )
@@ -249,7 +253,8 @@ def _require_about(found: About, wanted: About) -> None:
     if found.policy_sha256 != wanted.policy_sha256:
         raise Refused("DECISION_POLICY", "The gate's policy is another one by now.")
     if found != wanted:
-        raise Refused("DECISION_SET", "It is about another set of rows, batch or request.")
+        text = "It is about another set of rows, batch, request or ledger."
+        raise Refused("DECISION_SET", text)
 
 
 def _require_reason(decision: Decision) -> None:
@@ -278,13 +283,15 @@ def _about(said: Statement) -> About:
     batch = predicate.section("batch")
     if name != f"quarantine:{batch.text('name')}":
         raise Refused("DECISION_SET", f'The subject "{printable(name)}" is of another batch.')
-    request = predicate.optional_section("request")
+    request, entry = predicate.optional_section("request"), predicate.optional_section("entry")
     return About(
         set_sha256=set_sha256,
         batch=batch.text("name"),
         batch_sha256=batch.digest("digest"),
         policy_sha256=predicate.section("policy").digest("digest"),
         request_sha256=_sha256(request) if request else None,
+        # None in what was decided before decisions named it: that is about nothing any more.
+        entry_sha256=_sha256(entry) if entry else None,
     )
 
 

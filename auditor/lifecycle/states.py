@@ -192,7 +192,7 @@ class SetHistory:
         if event.name == "review.opened":
             return replace(moved, request=None, approvals=())
         if event.name == "release.requested":
-            return replace(moved, request=event.refs[0], approvals=())
+            return replace(moved, request=_decision(event), approvals=())
         if event.name == "released":
             emergency = event.detail.get("break_glass") is True
             return replace(moved, released_by=event.run, break_glass=emergency)
@@ -200,10 +200,16 @@ class SetHistory:
 
     def _within(self, event: Said) -> SetHistory:
         if event.name == "release.approved":
-            return replace(self, approvals=(*self.approvals, event.refs[0]))
+            return replace(self, approvals=(*self.approvals, _decision(event)))
         if not self.break_glass or self.ratified is not None:
             raise Refused("STATE_TRANSITION", "There is no emergency release to ratify.")
-        return replace(self, ratified=event.refs[0])
+        return replace(self, ratified=_decision(event))
+
+
+def _decision(event: Said) -> str:
+    if not event.refs:
+        raise Refused("STATE_TRANSITION", f'"{event.name}" names no decision.')
+    return event.refs[0]
 
 
 def set_history(created_at: datetime, events: Iterable[Said]) -> SetHistory:

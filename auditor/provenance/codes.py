@@ -306,7 +306,7 @@ CODES: Final[Mapping[str, Code]] = {
         "The same person has already agreed to this release.", "Ask another releaser."
     ),
     "DECISION_SET": Code(
-        "A decision is about another set of rows, another batch or another request.",
+        "A decision is about another set of rows, another batch, request or ledger.",
         "Open the review again, and decide about these rows.",
     ),
     "DECISION_POLICY": Code(

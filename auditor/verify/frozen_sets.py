@@ -15,12 +15,21 @@ from auditor.provenance.digests import sha256
 from auditor.provenance.entries import FileEntry
 from auditor.provenance.frozen import Frozen, Parent
 from auditor.provenance.refused import Refused, printable
+from auditor.transparency import proof as proofs
 from auditor.verify.demands import Demands, require_not_recalled, require_resource
 from auditor.verify.envelopes import signed_payload
 from auditor.verify.refused import NotVerified
 from auditor.verify.seen import Memory
 from auditor.verify.trust import Trust
-from auditor.verify.verification import Accepted, Evidence, examine, fresh_status
+from auditor.verify.verification import (
+    Accepted,
+    Evidence,
+    Logged,
+    examine,
+    fresh_status,
+    in_log,
+    remembered,
+)
 
 #: The bytes of a small file by its name below the root, None where there is none.
 Read = Callable[[str], bytes | None]
@@ -45,20 +54,29 @@ def examine_set(
     memory: Memory,
     now: datetime,
 ) -> tuple[Frozen, tuple[Accepted, ...]]:
-    """Judge a frozen data set and every batch in it; `names`: of attestation and proof.
+    """Judge a frozen data set and every batch in it; `names`: of a batch's attestation and proof.
+
+    The list is judged as a verdict is: where a log is trusted, it must be proven to hold the list.
 
     Raises:
         NotVerified, Refused, LogRefused: with the code of the first demand not met.
     """
     authority = trust.resolve(now, memory.policy)
-    listed = frozen.read(signed_payload(evidence.attestation, authority.gate, now))
+    digest = sha256(evidence.attestation)
+    logged = in_log(evidence, authority, lambda proven: proofs.require_frozen(proven, digest))
+    at = logged.at if isinstance(logged, Logged) else now
+    listed = frozen.read(signed_payload(evidence.attestation, authority.gate, at))
     require_resource(f"dataset:{listed.name}", asked)
     status = fresh_status(evidence.status, authority, memory, now)
     if status is None:
         raise NotVerified("STATUS_MISSING", "A frozen data set counts with a status only.")
-    about = {sha256(evidence.attestation), listed.sha256}
-    about |= {digest for one in listed.parents for digest in _known_as(one)}
+    about = {digest, listed.sha256}
+    about |= {name for one in listed.parents for name in _known_as(one)}
     require_not_recalled(about, status)
+    if isinstance(logged, Exception):
+        raise logged
+    if logged is not None:
+        memory = remembered(evidence, authority, logged, status, memory, now)
     accepted: list[Accepted] = []
     for parent in listed.parents:
         envelope, proof = (read(f"{parent.published_sha256}/{name}") for name in names)

@@ -10,18 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from auditor.provenance.status import Status
 from auditor.provenance.times import SKEW
+from auditor.transparency import note as notes
 from auditor.transparency import proof as proofs
-from auditor.transparency.checkpoint import Seen, open_checkpoint, require_continuation
+from auditor.transparency.checkpoint import (
+    Seen,
+    open_checkpoint,
+    parse_text,
+    require_continuation,
+)
 from auditor.transparency.note import from_base64
+from auditor.transparency.refused import LogRefused
 from auditor.verify.refused import NotVerified
 from auditor.verify.seen import Known
 from auditor.verify.trust import Authority
 
 #: Size of the older log -> the hashes that lead from its root to that of the newer one.
 Hashes = Mapping[int, Sequence[bytes]]
+
+#: Why a note that was good once may be refused now: keys were retired, or more is demanded.
+_RETIRED: Final = frozenset({"NOTE_UNKNOWN_KEY", "NOTE_QUORUM"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,21 @@ def checkpoint_of(note: str | bytes, authority: Authority) -> Seen:
     )
 
 
+def _remembered(one: Known, authority: Authority) -> Seen:
+    """The checkpoint of a note that was verified when it was remembered.
+
+    Its key, or its witnesses, may count no longer. It is held against what is shown now all the
+    same: it lets nothing in, so nobody could gain by a note of his own.
+    """
+    try:
+        return checkpoint_of(one.note, authority)
+    except LogRefused as refused:
+        if refused.code not in _RETIRED:
+            raise
+    note = one.note.encode()
+    return Seen(parse_text(notes.parse(note).text), note)
+
+
 def joined(
     known: Iterable[Known],
     proven: Seen,
@@ -79,7 +105,7 @@ def joined(
         LogRefused: PROOF_*, NOTE_*, CHECKPOINT_*; LEDGER_FORK for two roots of one size.
         NotVerified: CONSISTENCY_MISSING where two checkpoints of a log are not joined by a proof.
     """
-    heads = [Head(checkpoint_of(one.note, authority), one.since) for one in known]
+    heads = [Head(_remembered(one, authority), one.since) for one in known]
     heads.append(Head(proven, now))
     latest = _latest(status, authority)
     bridges = [(latest, _hashes(status))] if latest and status else []

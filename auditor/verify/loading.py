@@ -27,6 +27,7 @@ from auditor.verify.verified import Verified, VerifiedFile
 
 ATTESTATION: Final = "attestation.dsse.json"
 PROOF: Final = "proof.tlog"
+_ENVELOPE: Final = ".dsse.json"
 
 #: A small file: its path, its URI, or its bytes.
 Given = bytes | str | os.PathLike[str]
@@ -41,7 +42,7 @@ class Options(TypedDict, total=False):
 
     filesystem: fs.FileSystem | None
     attestation: bytes | str
-    proof: bytes | str
+    proof: bytes | str | None
     status: Given | None
     consistency: Given | None
     seen: str | os.PathLike[str] | None
@@ -60,7 +61,7 @@ def verify(
     resource: str,
     filesystem: fs.FileSystem | None = None,
     attestation: bytes | str = ATTESTATION,
-    proof: bytes | str = PROOF,
+    proof: bytes | str | None = None,
     status: Given | None = None,
     consistency: Given | None = None,
     seen: str | os.PathLike[str] | None = None,
@@ -81,7 +82,9 @@ def verify(
         attestation: its name in `root`, or its bytes. That of a frozen data set, such as
             `frozen/NAME.dsse.json` with `root` the folder of all published batches, gives the rows
             of all its batches; `resource` is then its name.
-        proof: the same for the proof that the ledger holds the verdict.
+        proof: the same for the proof that the ledger holds the verdict, or the list of a frozen
+            data set. By default it is looked for beside the attestation: `proof.tlog`, or
+            `frozen/NAME.proof.tlog`.
         status: path, URI or bytes of the site's status. Required where `policy` has its keys.
         consistency: the same for a proof that the log continues an older checkpoint.
         seen: folder (path or file:// URI) that remembers what was seen before. Give it to every
@@ -218,7 +221,7 @@ def _streamed(verified: Verified, columns: Sequence[str] | None) -> Iterator[pa.
 def _evidence(
     root: Root,
     attestation: bytes | str,
-    proof: bytes | str,
+    proof: bytes | str | None,
     status: Given | None,
     consistency: Given | None,
 ) -> Evidence:
@@ -227,10 +230,17 @@ def _evidence(
         raise NotVerified("ATTESTATION_MISSING", f'There is no "{printable(str(attestation))}".')
     return Evidence(
         attestation=envelope,
-        proof=_inside(root, proof),
+        proof=_inside(root, _beside(attestation, envelope) if proof is None else proof),
         status=_given(status, "STATUS_MISSING"),
         consistency=_given(consistency, "CONSISTENCY_MISSING"),
     )
+
+
+def _beside(attestation: bytes | str, envelope: bytes) -> str:
+    """Where the gate puts the proof of what has this name."""
+    if isinstance(attestation, bytes) or not is_frozen(envelope):
+        return PROOF
+    return f"{attestation.removesuffix(_ENVELOPE)}.{PROOF}"
 
 
 def _inside(root: Root, given: bytes | str) -> bytes | None:

@@ -1,7 +1,7 @@
 """Hands out a byte only after the digest of the very buffer that it lies in was right.
 
 Hashing a file and then reading it again, by path, by descriptor or by a memory map, reads what
-somebody wrote in between. So a file up to 32 MB is read once into a private buffer; of a longer
+somebody wrote in between. So a file up to 4 MB is read once into a private buffer; of a longer
 one each mebibyte is verified in the buffer that is handed out, whenever it is touched.
 """
 
@@ -24,8 +24,8 @@ from auditor.verify.refused import NotVerified
 from auditor.verify.roots import Blob
 
 #: Longest file that is held in memory as a whole, in bytes. Longer ones are cheaper by blocks: only
-#: what is touched is hashed, and no large buffer has to be filled first.
-BUFFERED: Final = 32 * 1024 * 1024
+#: what is touched is hashed, say that of one column, and no large buffer has to be filled first.
+BUFFERED: Final = 4 * 1024 * 1024
 #: Verified blocks that are kept, for readers that come back for the next few bytes.
 KEPT: Final = 8
 #: Most threads that read and hash one range; storage is slower than so many are together.

@@ -58,8 +58,9 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
         "Do not train on it, and look at the models that were.",
     ),
     "PROOF_MISSING": (
-        "There is no proof that the ledger holds this verdict.",
-        "Copy proof.tlog along with the attestation.",
+        "There is no proof that the ledger holds this verdict, or this frozen data set.",
+        "Copy the proof along with the attestation: proof.tlog, or NAME.proof.tlog beside "
+        "NAME.dsse.json. `auditor ledger renew` writes both anew.",
     ),
     "CONSISTENCY_MISSING": (
         "Nothing proves that the log continues the one that was seen here before.",

@@ -13,11 +13,13 @@ import pyarrow.parquet as pq
 
 from auditor.provenance.entries import FileEntry
 from auditor.provenance.refused import printable
-from auditor.verify.reading import BUFFERED
+from auditor.sample_weight import COLUMN, completed
 from auditor.verify.refused import NotVerified
 
 #: Rows of a batch that an iterator hands out.
 BATCH_ROWS: Final = 65_536
+#: Bytes of a file below which to read its footer once more costs more than it saves.
+_LONG: Final = 32 * 1024 * 1024
 _NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
 
 #: Opens an attested file; every byte that is read of it was verified.
@@ -37,8 +39,16 @@ class _Share:
         return range(groups * self.number // self.count, groups * (self.number + 1) // self.count)
 
 
-def table_of(files: Sequence[FileEntry], opened: Open, columns: Sequence[str] | None) -> pa.Table:
+def table_of(
+    files: Sequence[FileEntry],
+    opened: Open,
+    columns: Sequence[str] | None,
+    *,
+    weighted: bool = False,
+) -> pa.Table:
     """All rows of some files, with the columns that their folders give.
+
+    `weighted`: rows of files without sample weights get 1.
 
     Raises:
         NotVerified: FILE_FORMAT for what is no Parquet, ROWS for another number of rows, SCHEMA for
@@ -48,7 +58,7 @@ def table_of(files: Sequence[FileEntry], opened: Open, columns: Sequence[str] | 
     # Side by side, so that one row group is hashed while another is decoded. Threads of this call
     # alone: a pool that outlives it would not outlive a fork.
     with ThreadPoolExecutor(pa.cpu_count()) as pool:
-        waiting = [pool.submit(_rows_of, share, opened, columns) for share in shares]
+        waiting = [pool.submit(_rows_of, share, opened, columns, weighted) for share in shares]
         try:
             return _joined([table for one in waiting for table in one.result()])
         finally:
@@ -56,30 +66,37 @@ def table_of(files: Sequence[FileEntry], opened: Open, columns: Sequence[str] | 
 
 
 def _shares(file: FileEntry) -> Iterator[_Share]:
-    """A long file in as many shares as there are processors; another is read at once anyway."""
-    count = pa.cpu_count() if file.size > BUFFERED else 1
+    """A long file in as many shares as there are processors."""
+    count = pa.cpu_count() if file.size > _LONG else 1
     return (_Share(file, number, count) for number in range(count))
 
 
-def _rows_of(share: _Share, opened: Open, columns: Sequence[str] | None) -> list[pa.Table]:
+def _rows_of(
+    share: _Share, opened: Open, columns: Sequence[str] | None, weighted: bool
+) -> list[pa.Table]:
     """The rows of some row groups; each is let go of as bytes before the next is read."""
     with opened(share.file) as file:
         parquet, wanted = _parquet(file, share.file), _inside(columns, share.file)
         tables = [parquet.read_row_group(g, wanted) for g in share.of(parquet.num_row_groups)]
         if not parquet.num_row_groups:
             tables = [parquet.read(wanted)]
-    return [_with_folders(table, share.file, columns) for table in tables]
+    return [_completed(table, share.file, columns, weighted) for table in tables]
 
 
 def batches_of(
-    file: pa.NativeFile, entry: FileEntry, columns: Sequence[str] | None, rows: int
+    file: pa.NativeFile,
+    entry: FileEntry,
+    columns: Sequence[str] | None,
+    rows: int,
+    *,
+    weighted: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """The same in batches of at most `rows` rows."""
     parquet, wanted = _parquet(file, entry), _inside(columns, entry)
     # One row group after another: the bytes of all that are asked for at once stay in memory.
     for group in range(parquet.num_row_groups):
         for batch in parquet.iter_batches(rows, [group], wanted):
-            whole = _with_folders(pa.Table.from_batches([batch]), entry, columns)
+            whole = _completed(pa.Table.from_batches([batch]), entry, columns, weighted)
             yield from whole.to_batches()
 
 
@@ -123,7 +140,12 @@ def _inside(columns: Sequence[str] | None, entry: FileEntry) -> list[str] | None
     return [name for name in columns if name not in folder_values(entry.name)]
 
 
-def _with_folders(table: pa.Table, entry: FileEntry, columns: Sequence[str] | None) -> pa.Table:
+def _completed(
+    table: pa.Table, entry: FileEntry, columns: Sequence[str] | None, weighted: bool
+) -> pa.Table:
+    """With what the file itself does not hold: values of its folders, weights of 1."""
+    if weighted and (columns is None or COLUMN in columns):
+        table = completed(table)
     for name, value in folder_values(entry.name).items():
         if name not in table.column_names and (columns is None or name in columns):
             said = pa.repeat(pa.scalar(value, pa.string()), table.num_rows)

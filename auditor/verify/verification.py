@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -70,45 +71,50 @@ def examine(
     """
     authority = trust.resolve(now, memory.policy)
     digest = sha256(evidence.attestation)
-    proven = _proven(evidence, authority, digest)
+    logged = in_log(evidence, authority, lambda proven: proofs.require_verdict(proven, digest))
     # A key's standing is that of the time in the ledger, never of a time that the signer claims.
-    at = proven.at if isinstance(proven, _Logged) else now
+    at = logged.at if isinstance(logged, Logged) else now
     said = summaries.read(signed_payload(evidence.attestation, authority.gate, at))
     judge(said, asked, authority, now)
     status = fresh_status(evidence.status, authority, memory, now)
     if status is not None:
         require_not_recalled(names_of(said, digest), status)
-    if isinstance(proven, Exception):
-        raise proven
-    if proven is not None:
-        memory = _remembered(evidence, authority, said, proven, status, memory, now)
+    if isinstance(logged, Exception):
+        raise logged
+    if logged is not None:
+        _require_origin(said, logged)
+        memory = remembered(evidence, authority, logged, status, memory, now)
     summaries.require_outputs(said)
     return Accepted(
         summary=said,
         attestation_sha256=digest,
         status=status,
-        proven=proven.proven if proven else None,
+        proven=logged.proven if logged else None,
         memory=replace(
             memory,
             status=status.issued_on if status else memory.status,
             policy=authority.version or memory.policy,
         ),
-        witnessed=proven is not None and authority.quorum > 0,
+        witnessed=logged is not None and authority.quorum > 0,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Logged:
-    """A proven verdict and its time."""
+class Logged:
+    """An entry that is proven to be in the log, and its time there."""
 
     proven: Proven
     at: datetime
 
 
-def _proven(
-    evidence: Evidence, authority: Authority, digest: str
-) -> _Logged | NotVerified | LogRefused | Refused | None:
-    """The verdict that the proof proves; or why there is none, to be raised in its turn."""
+def in_log(
+    evidence: Evidence, authority: Authority, require: Callable[[Proven], None]
+) -> Logged | NotVerified | LogRefused | Refused | None:
+    """The entry that the proof proves; or why there is none, to be raised in its turn.
+
+    None where nobody is trusted to keep a log, and nothing was given. `require` raises for an
+    entry that says something else.
+    """
     if not authority.ledger and evidence.proof is None:
         return None
     if evidence.proof is None:
@@ -120,8 +126,8 @@ def _proven(
             witnesses=authority.witnesses,
             quorum=authority.quorum,
         )
-        proofs.require_verdict(proven, digest)
-        return _Logged(proven, parse_time(str(proven.event.get("at"))))
+        require(proven)
+        return Logged(proven, parse_time(str(proven.event.get("at"))))
     except (LogRefused, Refused) as refused:
         return refused
 
@@ -147,29 +153,35 @@ def fresh_status(
     return status
 
 
-def _remembered(
+def remembered(
     evidence: Evidence,
     authority: Authority,
-    said: Summary,
-    logged: _Logged,
+    logged: Logged,
     status: Status | None,
     memory: Memory,
     now: datetime,
 ) -> Memory:
-    """The checkpoints to remember, once they are one history."""
-    seen = logged.proven.seen
-    if said.ledger_origin not in (None, seen.checkpoint.origin):
-        text = "The attestation names another log than the one that proves it."
-        raise LogRefused("CHECKPOINT_ORIGIN", text)
+    """The checkpoints to remember, once they are one history.
+
+    Raises:
+        NotVerified: CLOCK_ROLLBACK, CONSISTENCY_MISSING.
+        LogRefused: see `history.joined`.
+    """
     if logged.at > now + SKEW:
-        text = f"The ledger has this verdict at {format_time(logged.at)}; the clock says less."
+        text = f"The ledger has this entry at {format_time(logged.at)}; the clock says less."
         raise NotVerified("CLOCK_ROLLBACK", text)
     checkpoints = joined(
         memory.checkpoints,
-        seen,
+        logged.proven.seen,
         authority,
         status=status,
         consistency=evidence.consistency,
         now=now,
     )
     return replace(memory, checkpoints=checkpoints)
+
+
+def _require_origin(said: Summary, logged: Logged) -> None:
+    if said.ledger_origin not in (None, logged.proven.seen.checkpoint.origin):
+        text = "The attestation names another log than the one that proves it."
+        raise LogRefused("CHECKPOINT_ORIGIN", text)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from auditor.provenance.entries import FileEntry
 from auditor.provenance.refused import printable
 from auditor.provenance.summary import Summary
+from auditor.sample_weight import with_field
 from auditor.verify import reading, tables
 from auditor.verify.refused import NotVerified
 from auditor.verify.roots import Root
@@ -49,20 +50,26 @@ class Verified:
         (only,) = self.summaries
         return only
 
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have sample weights; those of a batch that has none count whole."""
+        return any(summary.weights is not None for summary in self.summaries)
+
     def open(self, name: str | None = None) -> VerifiedFile:
         """One attested file; `name` may be left out where there is only one."""
         return self._opened(self._entry(name))
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows."""
-        return tables.table_of(self.files, self._opened, columns)
+        return tables.table_of(self.files, self._opened, columns, weighted=self.weighted)
 
     def batches(
         self, columns: Sequence[str] | None = None, rows: int = tables.BATCH_ROWS
     ) -> Iterator[pa.RecordBatch]:
         """The rows of one file after another, in batches, with the types of each file."""
         for file in self.files:
-            yield from tables.batches_of(self.open(file.name), file, columns, rows)
+            opened = self.open(file.name)
+            yield from tables.batches_of(opened, file, columns, rows, weighted=self.weighted)
 
     def read_through(self) -> int:
         """Read every file and hold it against its digest; returns the number of bytes."""
@@ -81,13 +88,18 @@ class Verified:
         return fs.PyFileSystem(VerifiedFiles(self.files, self.open))
 
     def dataset(self) -> dataset.Dataset:
-        """A `pyarrow` dataset: scans read, and verify, only what they need."""
+        """A `pyarrow` dataset: scans read, and verify, only what they need.
+
+        Here a row of a batch without sample weights has none: null, which stands for 1.
+        """
         from pyarrow import dataset
 
         names = [file.name for file in self.files]
-        return dataset.dataset(
+        found = dataset.dataset(
             names, format="parquet", filesystem=self.filesystem(), partitioning=_hive(names)
         )
+        # Its columns are those of the first file, which may be one without weights.
+        return found.replace_schema(with_field(found.schema)) if self.weighted else found
 
     def close(self) -> None:
         """Let go of the folder; files that are open stay open."""

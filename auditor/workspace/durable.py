@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -41,9 +42,17 @@ def move(source: Path, target: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder with what is in it; one that is not there is fine."""
+    """Remove a folder with what is in it; one that is not there is fine.
+
+    It loses its name first. A crash in between must not leave a part of it there: that would look
+    like other files than those that were staged.
+    """
+    gone = path.with_name(f".{path.name}.gone")
+    with contextlib.suppress(FileNotFoundError):  # of an earlier crash
+        shutil.rmtree(gone)
     try:
-        shutil.rmtree(path)
+        path.rename(gone)
+        shutil.rmtree(gone)
     except FileNotFoundError:
         return
     fsync_folder(path.parent)

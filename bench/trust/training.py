@@ -47,7 +47,8 @@ def main() -> int:
     speeds = ", ".join(f"{threads} thread(s) {sha256_speed(threads):.2f}" for threads in (1, 2))
     print(f"sha256, GB/s: {speeds}; {pa.cpu_count()} processors")
     over = False
-    for files, kind in [(1, kind) for kind in KINDS] + [(8, list(KINDS)[-1])]:
+    names = list(KINDS)
+    for files, kind in [*((1, kind) for kind in names), (8, names[-1]), (24, names[0])]:
         with published(KINDS[kind], given.megabytes * 1_000_000, files) as (folder, options):
             ratio = compare(folder, options, given.rounds, f"{kind}, {files} file(s)")
         over |= ratio > BAR and "gate" in kind

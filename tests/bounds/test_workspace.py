@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import shutil
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -196,6 +197,33 @@ def test_an_attestation_without_a_proof_gives_way_to_one_with_it(tmp_path: Path)
     assert "it came without a proof" in again.notes[0]
 
 
+def test_a_crash_while_staged_files_are_removed_keeps_what_was_published(tmp_path: Path) -> None:
+    """Half of a staged folder is gone when the next run looks at it: it has other files then."""
+    space = workspace(tmp_path)
+    publish(space, RUN)
+    remove, left = shutil.rmtree, []
+
+    def dies(path: Path) -> None:
+        if not Path(path).exists() or "published" not in str(path):
+            return remove(path)
+        left.append(path)
+        next(Path(path).rglob("*.parquet")).unlink()
+        raise OSError("the machine stops here")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "rmtree", dies)
+        with pytest.raises(OSError, match="stops here"):
+            publish(space, OTHER_RUN)
+    before = tree(tmp_path / "published" / DIGEST)
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.append("verdict", at=NOON, via="gate", run=OTHER_RUN)
+    (done,) = space.recover(ledger, NOON)
+    assert (done.outcome, len(left)) == ("finished", 1)
+    assert tree(tmp_path / "published" / DIGEST) == before
+    assert not (tmp_path / "published" / ".damaged").exists()
+    assert not left[0].exists()
+
+
 def test_evidence_is_private_and_published_files_are_not(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
@@ -340,7 +368,7 @@ def test_several_first_users_get_one_key(tmp_path: Path) -> None:
     users = [FORK.Process(target=_key, args=(tmp_path, barrier, results)) for _ in range(4)]
     for user in users:
         user.start()
-    keys = {results.get(timeout=60) for _ in users}
+    keys = {results.get(timeout=600) for _ in users}
     for user in users:
         user.join(60)
     assert len(keys) == 1

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib.util
 import itertools
+import json
 import os
 import pwd
 import random
@@ -27,13 +28,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from auditor import issuing
+from auditor.cli import app
 from auditor.errors import ConfigError, LedgerError
 from auditor.ledger import Conflict, Ledger, LedgerTampered
+from auditor.ledger.key import LedgerKey
 from auditor.ledger.verification import verify_store
 from auditor.provenance import dsse, status
-from auditor.transparency import merkle, proof
+from auditor.transparency import merkle, note, proof
 from auditor.transparency.checkpoint import open_checkpoint
 
 # Test folders are no packages here, so that whole runs are loaded by their path.
@@ -404,3 +409,123 @@ def test_what_comes_after_a_verdict_works_with_a_database(
     entry = next(e for e in ledger.entries() if e.name == "dataset.frozen")
     proven = proof.verify(frozen.with_name("autumn.proof.tlog").read_bytes(), [ledger.key.public()])
     proof.require_frozen(proven, str(entry.subject))
+
+
+class Commands:
+    """The commands of a site whose settings name the database, and nothing on its disk but keys."""
+
+    def __init__(self, ledger: Ledger, folder: Path) -> None:
+        self.folder = folder
+        at = {"url": ledger.where, "password_env": "LEDGER_PASSWORD", "key": str(ledger.key.path)}
+        path = folder / "auditor.yaml"
+        path.write_text(json.dumps({"ledger": at}))  # JSON is YAML
+        path.chmod(0o600)
+
+    def __call__(self, *arguments: str | Path) -> Result:
+        with contextlib.chdir(self.folder):
+            return CliRunner().invoke(app, ["ledger", *map(str, arguments)])
+
+    def witness(self, request: Path, vkey: str) -> Result:
+        given = ("--key", "w.key", "--name", "witness.example/w1", "--log", vkey)
+        return self("witness", request, *given, "--state", "seen", "-o", "line")
+
+
+@pytest.fixture
+def commands(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
+    monkeypatch.setenv("LEDGER_PASSWORD", PASSWORD)
+    LedgerKey(tmp_path / "w.key").make()
+    fill(ledger, 10)
+    return Commands(ledger, tmp_path)
+
+
+def test_a_witness_cosigns_a_database(ledger: Ledger, commands: Commands) -> None:
+    """Each checkpoint as the continuation of the one before, and proofs under what it signed."""
+    vkey, folder = str(ledger.key.public()), commands.folder
+    witness = note.public_half(
+        "witness.example/w1", LedgerKey(folder / "w.key").private(), note.COSIGNATURE
+    )
+    for old, new in ((0, 10), (10, 15)):
+        assert commands("consistency", str(old), "-o", "request").exit_code == 0
+        done = commands.witness(folder / "request", vkey)
+        assert done.exit_code == 0, done.output
+        given = (folder / "request").read_bytes().partition(b"\n\n")[2]
+        (folder / "cosigned").write_bytes(given + (folder / "line").read_bytes())
+        done = commands("prove", "3", "--checkpoint", "cosigned", "-o", "proof")
+        assert done.exit_code == 0, done.output
+        told = proof.verify(
+            (folder / "proof").read_bytes(), [ledger.key.public()], witnesses=[witness], quorum=1
+        )
+        assert (told.index, told.seen.size) == (3, new)
+        fill(ledger, 5)
+    stale = commands("consistency", "10", "-o", "request")
+    assert stale.exit_code == 0
+    refused = commands.witness(folder / "request", vkey)
+    assert (refused.exit_code, "409" in refused.output) == (13, True), refused.output
+
+
+def rebuilt(server: Server, ledger: Ledger, count: int) -> None:
+    """The owner of the database puts another history in its place, signed with the same key."""
+    name = database_of(ledger)
+    for table in ("entry", "node", "checkpoint"):
+        server.run(f"ALTER TABLE {table} DISABLE TRIGGER USER", name)
+        server.run(f"DELETE FROM {table}", name)
+        server.run(f"ALTER TABLE {table} ENABLE TRIGGER USER", name)
+    key = ledger.key.path
+    kept = key.read_bytes()
+    key.unlink()  # a log without checkpoints and with a key would not go on
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("auditor.ledger.key._fresh", lambda: kept)
+        for number in range(count):
+            subject = hashlib.sha256(b"another %d" % number).hexdigest()
+            at = NOON + timedelta(seconds=number)
+            ledger.append("verdict", at=at, via="gate", subject=subject, refs=[BATCH], run=RUN)
+    assert key.read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(10, "LEDGER_FORK"), (12, "LEDGER_FORK"), (7, "LEDGER_ROLLBACK")]
+)
+def test_a_pin_and_a_witness_notice_a_rewritten_database(
+    server: Server, ledger: Ledger, commands: Commands, count: int, said: str
+) -> None:
+    """As long as before, longer, shorter: by itself each is a good log of the same key."""
+    vkey, folder = str(ledger.key.public()), commands.folder
+    assert commands("verify", "--pin", "pin").exit_code == 0
+    pinned = (folder / "pin").read_bytes()
+    assert commands("consistency", "0", "-o", "request").exit_code == 0
+    assert commands.witness(folder / "request", vkey).exit_code == 0
+    rebuilt(server, ledger, count)
+    assert commands("verify").exit_code == 0, "without a pin nobody can tell"
+    done = commands("verify", "--pin", "pin")
+    assert (done.exit_code, said in done.output) == (13, True), done.output
+    assert (folder / "pin").read_bytes() == pinned
+    assert (folder / "pin.fork").exists() == (count >= 10)
+    if count >= 10:
+        assert commands("consistency", "10", "-o", "request").exit_code == 0
+        refused = commands.witness(folder / "request", vkey)
+        status = "409" if count == 10 else "422"
+        assert (refused.exit_code, status in refused.output) == (13, True), refused.output
+    else:  # the log is shorter than what the witness saw: there is no such proof to be asked for
+        assert commands("consistency", "10", "-o", "request").exit_code == 2
+
+
+def test_the_pin_of_a_database_moves_on(ledger: Ledger, commands: Commands) -> None:
+    for size in (10, 15):
+        assert commands("verify", "--pin", "pin").exit_code == 0
+        seen = open_checkpoint((commands.folder / "pin").read_bytes(), [ledger.key.public()])
+        assert seen.size == size
+        fill(ledger, 5)
+
+
+def test_a_database_whose_key_was_changed(ledger: Ledger, commands: Commands) -> None:
+    """`rotate` with a database: the pin goes on, old proofs are made anew under the new key."""
+    assert commands("verify", "--pin", "pin").exit_code == 0
+    old = ledger.key.public()
+    done = commands("rotate")
+    assert done.exit_code == 0, done.output
+    assert commands("verify", "--pin", "pin").exit_code == 0
+    assert commands("show", "--note").stdout.encode() == (commands.folder / "pin").read_bytes()
+    assert commands("prove", "3", "--checkpoint", "pin", "-o", "proof").exit_code == 0
+    new = ledger.key.public()
+    assert new != old
+    assert proof.verify((commands.folder / "proof").read_bytes(), [new]).index == 3

@@ -7,6 +7,7 @@ real one; it counts its own steps by Python's audit events, so that the product 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 
 from auditor.ledger import Ledger
 from auditor.ledger.verification import verify_store
+from auditor.provenance import dsse
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +77,7 @@ def killed(world: Any, step: int, command: Command) -> bool:
         text=True,
         check=False,
     )
-    assert child.returncode in (0, 10, -signal.SIGKILL), child.stderr
+    assert child.returncode in (0, 10, -signal.SIGKILL), child.stdout + child.stderr
     return child.returncode == -signal.SIGKILL
 
 
@@ -167,6 +169,38 @@ def test_a_release(world: Any, copy_of: Any, tmp_path: Path) -> None:
         assert dead.site.staged() == []
         assert dead.state() == "RELEASED"
         assert_log_verifies(dead)
+
+
+def test_a_ratification(world: Any, copy_of: Any, tmp_path: Path) -> None:
+    """Killed before every third of its steps: ratified once, and published as such once."""
+    assert world.quarantine("review").code == 0
+    done = world.signed("ann", "request", "--break-glass", code="emergency")
+    assert done.code == 0, done.err
+    assert world.release().code == 0
+    command: Command = (*signed(world, "bob", "ratify"), "-q")
+    before = events(world)
+    count = 0
+    for dead in deaths(world, copy_of, tmp_path, command, stride=3):
+        count += 1
+        done = dead.site.call(*command)
+        if done.code:  # it was decided; this command has shown what the dead one left
+            assert (done.code, "STATE_TRANSITION" in done.err) == (2, True), done.err
+        names = events(dead)[len(before) :]
+        assert (names.count("ratified"), names.count("verdict")) == (1, 1), names
+        assert dead.site.staged() == []
+        assert levels_of_the_release(dead) == [{"AUDITOR_PROVENANCE_VERIFIED"}]
+        assert_log_verifies(dead)
+    assert count > 10
+
+
+def levels_of_the_release(world: Any) -> list[set[str]]:
+    """What the attestation of the released rows says was verified; one for each that is there."""
+    found = []
+    for path in (world.root / ".auditor" / "published").glob("*/attestation.dsse.json"):
+        said = json.loads(dsse.parse(path.read_bytes()).payload)["predicate"]
+        if said["resourceUri"].startswith("dataset:release/"):
+            found.append(set(said["verifiedLevels"]) - {"AUDITOR_POISONING_SCREENED"})
+    return found
 
 
 def test_expiry_and_purge(world: Any, copy_of: Any, tmp_path: Path) -> None:

@@ -230,3 +230,32 @@ def test_nothing_unknown_is_consumed(world: Any) -> None:
     assert (done.code, "has no attestation" in done.err) == (2, True), done.err
     done = world.site.call("consumed", "f" * 64, "--run", "train-7", "--model", "mine")
     assert (done.code, "64 hex digits" in done.err) == (2, True), done.err
+
+
+def test_a_training_job_verifies_what_was_frozen(world: Any) -> None:
+    """By the commands alone: frozen, verified, refused without its proof, which is written anew."""
+    frozen = world.site.call("dataset", "freeze", "autumn", "--batches", "lab/*")
+    assert frozen.code == 0, frozen.err
+
+    def verified() -> Any:
+        issued = world.site.call("status", "issue", "--key", world.key("status"))
+        assert issued.code == 0, issued.err
+        pin = world.site.settings["trust"]["sha256"]
+        trusted = ("--trust", "trust.dsse.json", "--trust-sha256", pin, "--seen", "seen")
+        asked = ("--resource", "autumn", "--attestation", "frozen/autumn.dsse.json")
+        level = ("--level", "AUDITOR_PROVENANCE_VERIFIED", "--status", "status.dsse.json")
+        return world.site.call("verify", ".auditor/published", *asked, *trusted, *level)
+
+    done = verified()
+    assert (done.code, "1 file(s)" in done.out) == (0, True), done.err
+    proof = world.root / ".auditor/published/frozen/autumn.proof.tlog"
+    proof.unlink()
+    done = verified()
+    assert (done.code, "PROOF_MISSING" in done.err) == (13, True), done.err
+    (folder,) = (path for path in world.site.visible("published") if path.name != "frozen")
+    proof.write_bytes((folder / "proof.tlog").read_bytes())
+    done = verified()
+    assert (done.code, "PROOF_EVENT" in done.err) == (13, True), done.err
+    assert world.site.call("ledger", "renew", ".auditor/published").code == 0
+    done = verified()
+    assert done.code == 0, done.err

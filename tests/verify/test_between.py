@@ -22,8 +22,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(params=["buffer", "blocks"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of reading: the whole file at once, and block by block."""
-    if request.param == "blocks":
-        monkeypatch.setattr(reading, "BUFFERED", 0)
+    monkeypatch.setattr(reading, "BUFFERED", 0 if request.param == "blocks" else 1 << 30)
     return str(request.param)
 
 
@@ -219,6 +218,39 @@ def test_batches_need_no_memory_for_the_whole_file(
             assert 0 < batch.num_rows <= 10_000
             most = max(most, pa.total_allocated_bytes() - before)
     assert most < big.data.stat().st_size / 2
+
+
+def test_one_column_is_all_that_is_read_of_a_file(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so all that is verified: blocks that nobody asked for cost nothing."""
+    noise = random.Random(3).randbytes(5 * BLOCK)
+    column = pa.Array.from_buffers(pa.int64(), len(noise) // 8, [None, pa.py_buffer(noise)])
+    world.of_files({"big.parquet": pa.table(dict.fromkeys("abcd", column))})
+    read: list[int] = []
+    read_into = roots.LocalBlob.read_into
+
+    def counted(self: roots.LocalBlob, offset: int, target: memoryview) -> int:
+        read.append(len(target))
+        return read_into(self, offset, target)
+
+    monkeypatch.setattr(roots.LocalBlob, "read_into", counted)
+    with world.verify() as verified:
+        for way in (
+            lambda: verified.table(["c"]),
+            lambda: pa.Table.from_batches(verified.batches(["c"])),
+            lambda: verified.dataset().to_table(columns=["c"]),
+        ):
+            read.clear()
+            assert way().column("c").combine_chunks().equals(column)
+            # The column, a block at each end of it that it shares, and the one with the footer.
+            assert 5 * BLOCK <= sum(read) <= 9 * BLOCK < world.data.stat().st_size / 2
+    edited = bytearray(world.data.read_bytes())
+    edited[13 * BLOCK] ^= 1  # in the third of four columns
+    world.write("big.parquet", bytes(edited))
+    assert world.refused() == "FILE_DIGEST"
+    with world.verify() as verified, pytest.raises(NotVerified, match="FILE_DIGEST"):
+        verified.table(["c"])
 
 
 def test_nothing_is_left_open(big: Any, way: str) -> None:

@@ -131,7 +131,7 @@ def test_exec_runs_on_a_private_copy_and_passes_the_code_on(
     child = start(
         "verify", *given, "--exec", "--", sys.executable, "-c", SHOW, "{}", "--data={}", tmp=tmp
     )
-    out, err = child.communicate(timeout=120)
+    out, err = child.communicate(timeout=600)
     assert child.returncode == 7, err
     root, files = json.loads(out)
     assert files == {world.data.name: world.data.stat().st_size}
@@ -148,7 +148,7 @@ def test_exec_runs_nothing_where_a_file_is_not_what_was_audited(
     mark, tmp = tmp_path / "ran", tmp_path / "tmp"
     tmp.mkdir()
     child = start("verify", *given, "--exec", "--", "touch", mark, tmp=tmp)
-    child.communicate(timeout=120)
+    child.communicate(timeout=600)
     assert child.returncode == 13
     assert not mark.exists()
     assert list(tmp.iterdir()) == []
@@ -164,7 +164,7 @@ def test_exec_passes_a_stop_on_and_clears_up(world: Any, given: list[str], tmp_p
         assert child.poll() is None
         time.sleep(0.05)
     child.send_signal(signal.SIGTERM)
-    child.communicate(timeout=60)
+    child.communicate(timeout=600)
     assert child.returncode == 128 + signal.SIGTERM
     assert list(tmp.iterdir()) == []
 

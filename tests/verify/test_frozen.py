@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from auditor.ledger import Ledger
 from auditor.provenance import frozen
 from auditor.provenance.digests import sha256
 from auditor.provenance.frozen import Parent
@@ -57,9 +58,27 @@ class Frozen:
     def sign(self, key: Ed25519PrivateKey, parents: list[Parent] | None = None) -> None:
         payload = frozen.build(NAME, parents or self.parents, self.world.now)
         self.envelope = self.world.sign(payload, key)
+        self.log()
+
+    def log(self, ledger: Ledger | None = None, event: str = "dataset.frozen") -> None:
+        """The list gets its entry in the log, and its proof."""
+        ledger = ledger or self.world.ledger
+        digest, now = sha256(self.envelope), self.world.now
+        refs = [digest] if event == "verdict" else []
+        index = ledger.append(event, at=now, via="cli", subject=digest, refs=refs)
+        self.proof = ledger.prove(index)
 
     def given(self, **changes: Any) -> dict[str, Any]:
-        return {"root": self.root, "resource": NAME, "attestation": self.envelope, **changes}
+        own = {"attestation": self.envelope, "proof": self.proof}
+        return {"root": self.root, "resource": NAME} | own | changes
+
+    def write(self) -> dict[str, Any]:
+        """Put it where `auditor dataset freeze` does; how it is named then."""
+        (self.root / "frozen").mkdir(exist_ok=True)
+        (self.root / "frozen" / f"{NAME}.dsse.json").write_bytes(self.envelope)
+        (self.root / "frozen" / f"{NAME}.proof.tlog").write_bytes(self.proof)
+        named = f"frozen/{NAME}.dsse.json"
+        return {"root": self.root, "resource": NAME, "attestation": named}
 
     def code(self, **changes: Any) -> str:
         found: str = self.world.refused(**self.given(**changes))
@@ -81,9 +100,7 @@ def test_the_union_of_the_batches_is_read(made: Frozen) -> None:
 
 
 def test_by_its_name_below_the_root(made: Frozen) -> None:
-    (made.root / "frozen").mkdir()
-    (made.root / "frozen" / f"{NAME}.dsse.json").write_bytes(made.envelope)
-    with made.world.verify(**made.given(attestation=f"frozen/{NAME}.dsse.json")) as verified:
+    with made.world.verify(**made.write()) as verified:
         assert verified.table().num_rows == 300
 
 

@@ -38,5 +38,6 @@ def test_it_loads_no_part_of_the_audit() -> None:
     loaded = {name for name in loaded_by("import auditor.verify") if name.startswith("auditor.")}
     parts = {name.split(".")[1] for name in loaded}
     assert parts <= {
-        "errors", "model", "plain_file", "provenance", "transparency", "trust", "verify",
+        "errors", "model", "plain_file", "provenance", "sample_weight", "transparency", "trust",
+        "verify",
     }, parts  # fmt: skip

@@ -48,7 +48,8 @@ class Domain:
     `weights`: float64[n], one a trusted row, mean 1; how much more likely the row is in the batch.
     `effective`: number of equally weighted rows that are worth as much (Kish 1965), at most n.
     `auc`: cross-fitted, 0.5 = no difference. `p_value`: of that AUC, against permuted sides.
-    `moved`: float64[d], standard deviation of each column's part in the log odds.
+    `moved`: float64[d], standard deviation of each column's part in the log odds. `average`: odds
+    of the average trusted row, against those of the middle one.
     """
 
     weights: Floats
@@ -57,16 +58,17 @@ class Domain:
     p_value: float
     moved: Floats
     model: Odds | None
+    average: float = 1.0
 
     def ratios(self, matrix: Matrix) -> Floats:
         """Density ratios of rows float32[m, d] encoded as the others: float64[m], > 0.
 
-        How much more likely a row is in the batch than among trusted rows, against the middle
-        trusted row, between 1 / `REACH` and `REACH`; 1 where nothing was fitted.
+        How much more likely a row is in the batch than among trusted rows, whose mean is 1; 1
+        where nothing was fitted.
         """
         if self.model is None:
             return np.ones(len(matrix))
-        return self.model.of(matrix)
+        return self.model.of(matrix) / self.average
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +143,10 @@ def fit_domain(trusted: Matrix, batch: Matrix, *, seed: int) -> Domain:
         model = _fitted(bins, encoded, new, trusted)
         area, p_value = _two_sample(encoded, new, rng)
     odds = model.of(trusted)
-    weights, moved = odds / odds.mean(), _moved(model, encoded, trusted.shape[1])
+    average = float(odds.mean())
+    weights, moved = odds / average, _moved(model, encoded, trusted.shape[1])
     effective = float(weights.sum() ** 2 / np.sum(weights**2))
-    return Domain(weights, effective, area, p_value, moved, model)
+    return Domain(weights, effective, area, p_value, moved, model, average)
 
 
 def _some(rows: int, rng: np.random.Generator) -> Rows:

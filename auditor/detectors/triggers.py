@@ -185,9 +185,10 @@ class Triggers:
             raise Unavailable("nothing repeats and no number column of the baseline varies")
         names, known, new = _label_codes(trusted, table, baseline.roles.label)
         encoder = Encoder.fit(trusted, columns)
-        domain = fit_domain(encoder.transform(trusted), encoder.transform(once), seed=self.seed)
-        sent = senders.codes if senders else None
-        batch = Side(_codes(slots, once), new[first], senders=None if sent is None else sent[first])
+        encoded = encoder.transform(once)
+        domain = fit_domain(encoder.transform(trusted), encoded, seed=self.seed)
+        sent = senders.codes[first] if senders else None
+        batch = Side(_codes(slots, once), new[first], senders=sent, ratios=domain.ratios(encoded))
         own = _codes(slots, trusted)
         sides = (Side(own, known), Side(own, known, domain.weights))
         layout = Layout(tuple((slot.column, slot.width) for slot in slots), len(names))

@@ -27,14 +27,16 @@ LEAST: Final = 8
 class Side:
     """Rows as item codes: int32[slots, n], label codes int32[n].
 
-    `weights` float64[n] (mean 1) of trusted rows; `senders` int64[n], who sent a new row (-1 where
-    nobody says).
+    `weights` float64[n] (mean 1) of trusted rows. Of new rows: `senders` int64[n], who sent it (-1
+    where nobody says); `ratios` float64[n], how much more likely it is in the batch than among
+    trusted rows.
     """
 
     codes: npt.NDArray[np.int32]
     labels: Codes
     weights: Floats | None = None
     senders: Ints | None = None
+    ratios: Floats | None = None
     _holding: dict[Item, Codes] = field(default_factory=dict, repr=False, compare=False)
 
     @property

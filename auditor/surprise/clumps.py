@@ -14,12 +14,12 @@ from typing import Final
 
 import numpy as np
 
-from auditor.surprise.claims import SLACK, Conjunction, Floats, Item, Mask, Side
+from auditor.surprise.claims import LEAST, SLACK, Conjunction, Floats, Item, Mask, Side
 
 #: Rates on which clumps are laid out, as a share of all rows: twelve to a factor of ten.
 RATES: Final = np.logspace(-5.0, 0.0, 61)
 #: Clumps at each of `RATES` that trusted rows may hide, on top of those they show.
-HIDDEN: Final = 10.0
+HIDDEN: Final = 1.0
 #: Trusted rows that make a clump, and how many clumps are counted.
 CLUMP_ROWS: Final = 3
 CLUMPS: Final = 1_500
@@ -69,6 +69,18 @@ class Clumps:
         before, now = gammaincc(known + 1.0, mean), gammainc(observed, SLACK * ratio * mean)
         return float(np.sum(self.intensity * before * now))
 
+    def as_rare(self, observed: float, known: float, ratio: float, chance: float) -> float:
+        """Expected number of clumps that are as rare by their size and their senders together.
+
+        `chance`: that a clump comes from as few contributors. By nature it is spread evenly between
+        0 and 1, so that of the clumps at a size of which x are expected a share of min(1, a / x)
+        has a product x * chance of at most a. x runs from 0 to that of the smallest size looked at,
+        one clump a unit (Fisher 1932, two tests combined).
+        """
+        product = self.missed(observed, known, ratio) * chance
+        most = self.missed(LEAST, known, ratio)
+        return product * (1.0 + float(np.log(max(most / max(product, 1e-300), 1.0))))
+
 
 @dataclass(frozen=True)
 class Senders:
@@ -90,10 +102,10 @@ class Senders:
             found = [_few(batch, items, label) for items, label in chosen]
         return cls(batch, np.array(found, dtype=np.float64).reshape(-1, 2))
 
-    def chance(self, hit: Conjunction) -> float:
+    def chance(self, hit: Conjunction) -> float | None:
         """Share of ordinary groups of that size that come from as few: in (0, 1].
 
-        1 where there are too few to compare with, or where nobody says who sent a row.
+        None where there are too few to compare with, or where nobody says who sent a row.
         """
         size, share = self.ordinary.T
         alike = (size >= hit.observed / ALIKE) & (size <= hit.observed * ALIKE)
@@ -101,7 +113,7 @@ class Senders:
             # Larger groups are spread wider: where those are rare the smaller ones stand in.
             alike = size <= hit.observed * ALIKE
         if alike.sum() < ENOUGH:
-            return 1.0
+            return None
         _, own = _few(self.batch, hit.items, hit.label)
         return float((1 + np.sum(share[alike] >= own)) / (1 + alike.sum()))
 

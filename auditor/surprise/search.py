@@ -139,12 +139,27 @@ class Search:
         chance = hit.tail * tests
         if chance >= 1.0:
             return hit
-        label = self.layout.labels if hit.label is None else hit.label
-        ratio = self.rates.new[label] / self.rates.own[label]
-        natural = clumps.missed(hit.observed, hit.trusted / self.rates.clump, ratio)
+        known, ratio = hit.trusted / self.rates.clump, self._ratio(hit)
+        natural = clumps.missed(hit.observed, known, ratio)
         if natural > NEVER and chance < CLAIM:  # else the answer is known without
-            natural *= senders.chance(hit)
+            few = senders.chance(hit)
+            if few is not None:
+                natural = clumps.as_rare(hit.observed, known, ratio, few)
         return replace(hit, p_value=min(1.0, chance + natural))
+
+    def _ratio(self, hit: Conjunction) -> float:
+        """New rows for each trusted one of a clump like this, were there one.
+
+        As many as its label has, or as the place of its rows has if that is more: what drift makes
+        more frequent it does to natural clumps too. The harmonic mean of density ratios at new
+        rows is the ratio of both densities over all of them.
+        """
+        new, own = self.rates.new, self.rates.own
+        label = self.layout.labels if hit.label is None else hit.label
+        if self.batch.ratios is None:
+            return float(new[label] / own[label])
+        place = self.batch.ratios[self.batch.holding(hit.items, hit.label)]
+        return float(max(new[label] / own[label], new[-1] / own[-1] / np.mean(1.0 / place)))
 
     def _hit(
         self, items: tuple[Item, ...], label: int, observed: float, known: float, mean: float,

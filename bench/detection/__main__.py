@@ -14,6 +14,7 @@ from typing import Any
 
 from auditor.redteam.variants import VARIANTS
 from bench.detection.accused_table import print_accused
+from bench.detection.figure import figure
 from bench.detection.harm import MODELS
 from bench.detection.harm_table import print_harm
 from bench.detection.paired import print_paired
@@ -39,6 +40,7 @@ def main() -> None:
             baseline=not given.no_baseline,
             harm=given.harm,
             clean=given.clean,
+            baseline_poison=given.baseline_poison,
         )
         for name, _ in tables(given.folder)
         if not given.sets or name in given.sets
@@ -59,8 +61,20 @@ def main() -> None:
     print_accused(records)
     print_harm(records)
     print_paired(records)
+    if given.plot:
+        given.plot.write_text(figure(records, _said(given, records)), encoding="utf-8")
     if given.short and (lines := fallen(records)):
         sys.exit("\n".join(("", "lines that do not hold:", *lines)))
+
+
+def _said(given: argparse.Namespace, records: list[dict[str, Any]]) -> str:
+    """What a picture is of, in one line."""
+    sets = dict.fromkeys(r["set"] for r in records)
+    seeds = f"seed {given.first_seed}" if given.seeds == 1 else f"{given.seeds} seeds"
+    return (
+        f"Mean over {len(sets)} sets, {seeds}, contributors {', '.join(given.conditions)}; "
+        "batches of at most 2,500 rows; x: poison rows"
+    )
 
 
 def _alone(work: Work) -> list[dict[str, Any]]:
@@ -101,6 +115,13 @@ def _arguments() -> argparse.Namespace:
         help="train a model on clean, all and published rows (boosting, if no other is named)",
     )
     parser.add_argument("--clean", type=int, default=1, help="clean batches for each baseline")
+    parser.add_argument(
+        "--baseline-poison",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the trusted rows, this share is poison of the attack that the batch has",
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument(
         "--short",
@@ -108,9 +129,12 @@ def _arguments() -> argparse.Namespace:
         help="two bundled sets, three attacks, one seed; exit status 1 where a line does not hold",
     )
     parser.add_argument("--out", type=Path, help="write the records as JSON Lines")
+    parser.add_argument("--plot", type=Path, help="write a picture (SVG): rates by number of rows")
     given = parser.parse_args()
     if given.short:
         vars(given).update(SHORT)
+    if given.baseline_poison and (given.harm or given.no_baseline):
+        parser.error("--baseline-poison needs a baseline, and harm is not measured with it")
     if given.no_baseline and (unfair := sorted(NEED_TRUSTED & set(given.peers))):
         parser.error(f"{', '.join(unfair)}: needs the trusted rows that --no-baseline leaves out")
     return given

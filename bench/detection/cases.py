@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -17,7 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from auditor.batch import Roles, TableBatch
+from auditor.errors import Unavailable
 from auditor.features import Encoder
+from auditor.redteam.planting import Planted
 
 Rows = npt.NDArray[np.int64]
 
@@ -119,6 +121,33 @@ def cut(
         }
     )
     return Case(name=name, trusted=parts[0], batch=parts[1], roles=roles, further=tuple(parts[2:]))
+
+
+def seeped(case: Case, planted: Planted, count: int, seed: int) -> tuple[Case, Planted]:
+    """The same with `count` poison rows among the trusted ones, in place of as many of these.
+
+    They are taken from the batch, so that the poison that is trusted has the trigger and the
+    senders of what is left there.
+
+    Raises:
+        Unavailable: the attack planted no more than `count` rows.
+    """
+    poison = np.flatnonzero(planted.mask.to_numpy(zero_copy_only=False))
+    if count >= len(poison):
+        raise Unavailable(f"{len(poison)} poison rows, {count} of them for the baseline")
+    rng = np.random.default_rng([seed, 9])
+    gone = rng.choice(poison, count, replace=False)
+    left = pa.array(np.setdiff1d(np.arange(len(planted.mask)), gone))
+    kept = np.sort(rng.permutation(case.trusted.num_rows)[count:])
+    moved = planted.table.take(pa.array(gone)).cast(case.trusted.schema)
+    trusted = pa.concat_tables([case.trusted.take(pa.array(kept)), moved])
+    rest = replace(
+        planted,
+        table=planted.table.take(left),
+        mask=planted.mask.take(left),
+        origin=planted.origin.take(left),
+    )
+    return replace(case, trusted=trusted), rest
 
 
 def _draw(

@@ -26,6 +26,7 @@ from bench.detection.cases import Case
 from bench.detection.triggers import Trigger, trigger_of
 
 Mask = npt.NDArray[np.bool_]
+Weights = npt.NDArray[np.float32]
 
 HELD_OUT: Final = 0.2
 SEED: Final = 0
@@ -46,6 +47,8 @@ def _logistic() -> Any:
 
 
 MODELS: Final[Mapping[str, Callable[[], Any]]] = {"boosting": _boosting, "logistic": _logistic}
+#: What `fit` of each calls the weights.
+_WEIGHTS: Final = {"boosting": "sample_weight", "logistic": "logisticregression__sample_weight"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,7 @@ def measure(
     trigger = trigger_of(planted, kept, case.roles)
     parts = {"clean": ~poison, "all": np.ones_like(poison), "gate": ~aside}
     return {
-        name: dataclasses.asdict(_harm(case, planted.table, used, held, trigger, model))
+        name: dataclasses.asdict(trained(case, planted.table, used, held, model, trigger))
         for name, used in parts.items()
     }
 
@@ -94,16 +97,24 @@ def hold_out(table: pa.Table, seed: int) -> tuple[pa.Table, pa.Table]:
     return table.take(pa.array(kept)), table.take(pa.array(held))
 
 
-def _harm(
-    case: Case, table: pa.Table, used: Mask, held: pa.Table, trigger: Trigger | None, model: str
+def trained(
+    case: Case,
+    table: pa.Table,
+    used: Mask,
+    held: pa.Table,
+    model: str,
+    trigger: Trigger | None = None,
+    weights: Weights | None = None,
 ) -> Harm:
+    """What a model of the rows `used` does on held-out rows; `weights`: of each row of `table`."""
     label = str(case.roles.label)
     held = held.filter(pc.is_valid(held[label]))
+    used = used & pc.is_valid(table[label]).to_numpy()
     rows = table.filter(pa.array(used))
-    rows = rows.filter(pc.is_valid(rows[label]))
     if not rows.num_rows or not held.num_rows:
         return Harm(success=math.nan, accuracy=math.nan)
-    predict = _fitted(rows, case.roles.features, label, model)
+    own = None if weights is None else weights[used]
+    predict = _fitted(rows, case.roles.features, label, model, own)
     return Harm(
         success=math.nan if trigger is None else _success(predict, held, label, trigger),
         accuracy=float(np.mean(predict(held) == _texts(held, label))),
@@ -132,7 +143,7 @@ def _stamped(table: pa.Table, trigger: Trigger) -> pa.Table:
 
 
 def _fitted(
-    rows: pa.Table, features: tuple[str, ...], label: str, model: str
+    rows: pa.Table, features: tuple[str, ...], label: str, model: str, weights: Weights | None
 ) -> Callable[[pa.Table], npt.NDArray[np.object_]]:
     """A function from rows to labels as text: object[n]."""
     # What is to be limited has to be loaded: scikit-learn brings OpenMP.
@@ -144,10 +155,12 @@ def _fitted(
     names = np.unique(texts)
     if len(names) == 1:
         return lambda asked: np.full(asked.num_rows, names[0], dtype=object)
+    more = {} if weights is None else {_WEIGHTS[model]: weights}
     with threadpool_limits(limits=1), warnings.catch_warnings():
         # Not converged after max_iter is a slightly worse model, not a wrong one.
         warnings.simplefilter("ignore")
-        fitted = MODELS[model]().fit(encoder.transform(rows), np.searchsorted(names, texts))
+        codes = np.searchsorted(names, texts)
+        fitted = MODELS[model]().fit(encoder.transform(rows), codes, **more)
 
     def predict(asked: pa.Table) -> npt.NDArray[np.object_]:
         with threadpool_limits(limits=1):

@@ -25,7 +25,7 @@ from auditor.redteam.variants import VARIANTS
 from auditor.statistics import auc
 from bench.detection import harm
 from bench.detection.accused import accused
-from bench.detection.cases import Case, bundled, cut, from_folder
+from bench.detection.cases import Case, bundled, cut, from_folder, seeped
 from bench.detection.peers import PEERS, Peer
 
 NOW: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -56,6 +56,7 @@ class Work:
     """What to run: one data set at one seed in one condition, all attacks at all rates.
 
     `clean`: how many clean batches are audited against the one baseline, where the rows suffice.
+    `baseline_poison`: share of the trusted rows that are poison of the attack too.
     """
 
     folder: str
@@ -70,6 +71,7 @@ class Work:
     #: A model of `harm.MODELS`; "" leaves the harm out.
     harm: str = ""
     clean: int = 1
+    baseline_poison: float = 0.0
 
 
 def tables(folder: str) -> Iterator[tuple[str, pa.Table]]:
@@ -90,21 +92,29 @@ def run(work: Work) -> list[dict[str, Any]]:
     for attack in work.attacks:
         for size, rows in _sizes(work, case.batch.num_rows):
             try:
-                planted = VARIANTS[attack](
-                    case.batch, case.roles, rows=rows, seed=work.seed, trusted=case.trusted
-                )
+                seen, planted = plant(work, case, attack, rows)
             except Unavailable as reason:
                 records.append(_record(work, attack, size, {"unavailable": str(reason)}))
                 continue
-            found = _ours(gate, case, planted.table, planted)
+            own = gate if seen is case else gate_for(seen, work.baseline)
+            found = _ours(own, seen, planted.table, planted)
             records.append(_record(work, attack, size, found))
-            planted_ones.append((records[-1], planted))
+            planted_ones.append((records[-1], seen, planted))
     # Only now: what the peers and the models need must not count as our peak memory.
-    for record, planted in planted_ones:
-        record["peers"] = {name: _peer(PEERS[name], case, planted) for name in work.peers}
+    for record, seen, planted in planted_ones:
+        record["peers"] = {name: _peer(PEERS[name], seen, planted) for name in work.peers}
         if work.harm:
             record["harm"] = _harm(work, case, record, gate)
     return records
+
+
+def plant(work: Work, case: Case, attack: str, rows: int) -> tuple[Case, Planted]:
+    """The attack in the batch, and in the trusted rows where the work asks for it."""
+    trusted = round(work.baseline_poison * case.trusted.num_rows)
+    planted = VARIANTS[attack](
+        case.batch, case.roles, rows=rows + trusted, seed=work.seed, trusted=case.trusted
+    )
+    return seeped(case, planted, trusted, work.seed) if trusted else (case, planted)
 
 
 def gate_for(case: Case, with_baseline: bool = True) -> Gate:

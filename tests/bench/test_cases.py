@@ -7,7 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from bench.detection.cases import bundled, cut
+from auditor.errors import Unavailable
+from auditor.redteam.variants import VARIANTS
+from bench.detection.cases import bundled, cut, seeped
 from bench.detection.tables import print_clean
 
 
@@ -32,6 +34,22 @@ def test_batches_share_no_row_and_the_first_is_the_same(table: pa.Table, drift: 
     assert len(set(ids)) == len(ids)
     # The data set repeats no row, so equal rows would be the same row twice.
     assert len(set(rows)) == len(rows)
+
+
+def test_poison_of_the_baseline_is_that_of_the_batch(table: pa.Table) -> None:
+    case = cut("t", table, seed=2)
+    planted = VARIANTS["backdoor"](case.batch, case.roles, rows=20, seed=2, trusted=case.trusted)
+    both, left = seeped(case, planted, 5, seed=2)
+    assert both.trusted.num_rows == case.trusted.num_rows
+    assert left.mask.true_count == 15
+    poison = set(planted.table.filter(planted.mask)["row_id"].to_pylist())
+    trusted = poison & set(both.trusted["row_id"].to_pylist())
+    assert len(trusted) == 5
+    assert not trusted & set(left.table["row_id"].to_pylist())
+    remaining = left.table.filter(left.mask)["row_id"].to_pylist()
+    assert set(remaining) == poison - trusted
+    with pytest.raises(Unavailable, match="20 poison rows, 20 of them"):
+        seeped(case, planted, 20, seed=2)
 
 
 def test_no_more_batches_than_there_are_rows_for(table: pa.Table) -> None:

@@ -110,6 +110,17 @@ def test_the_trigger_is_what_the_attack_says(case: Case, attack: str, cells: int
     assert planted.description.count(" = ") == cells
 
 
+def test_poison_of_the_baseline_comes_on_top_of_that_of_the_batch(case: Case) -> None:
+    work = trials.Work(
+        folder="", set="", seed=3, condition="alike", attacks=(), rates=(), baseline_poison=0.05
+    )
+    seen, planted = trials.plant(work, case, "backdoor", 20)
+    assert planted.mask.true_count == 20
+    before = set(case.trusted["row_id"].to_pylist())
+    share = len(set(seen.trusted["row_id"].to_pylist()) - before) / len(before)
+    assert share == pytest.approx(0.05, abs=0.005)
+
+
 def test_a_flip_has_no_trigger(case: Case) -> None:
     planted = VARIANTS["random-flip"](case.batch, case.roles, rows=20, seed=3)
     assert trigger_of(planted, case.batch, case.roles) is None

@@ -50,6 +50,13 @@ def test_weights_follow_the_batch() -> None:
     assert 500 < told.effective < 1490
 
 
+def test_ratios_of_rows_are_those_that_weigh_trusted_ones() -> None:
+    trusted = rows(300, 3)
+    told = fit_domain(trusted, rows(300, 4, shift=1.0), seed=0)
+    assert told.ratios(trusted) == pytest.approx(told.weights)
+    assert told.ratios(trusted).mean() == pytest.approx(1.0)
+
+
 def test_a_combination_of_ordinary_values_is_not_explained_away() -> None:
     """Additive: where only the combination is new, no trusted row gains much weight."""
     rng = np.random.default_rng(5)

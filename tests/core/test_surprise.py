@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from auditor.surprise import Conjunction, Layout, Mined, Side, mine
+from auditor.surprise.claims import LEAST
 from auditor.surprise.clumps import Clumps, Senders
 
 SLOTS, WIDTH, LABELS = 8, 6, 2
@@ -83,10 +84,11 @@ def test_rows_of_few_contributors_are_told_from_ordinary_groups() -> None:
     hit = Conjunction(
         items=group, label=1, observed=int(mask.sum()), expected=1.0, trusted=0.0, tail=1e-9
     )
-    assert senders.chance(hit) < 0.02
+    assert (senders.chance(hit) or 1.0) < 0.02
     assert batch.senders is not None
     batch.senders[mask] = rng.integers(0, 40, int(mask.sum()))
-    assert senders.chance(hit) > 0.1
+    assert (senders.chance(hit) or 0.0) > 0.1
+    assert Senders.of(ordinary[:50], batch).chance(hit) is None
 
 
 def test_without_contributors_the_same_conjunction_is_found() -> None:
@@ -104,6 +106,34 @@ def test_a_clump_that_trusted_rows_may_hide_is_no_claim() -> None:
     assert chances[0] > 0.05
     assert chances[-1] < 1e-9
     assert clumps.missed(40, 10.0, 2.0) > clumps.missed(40, 0.0, 2.0)
+
+
+@pytest.mark.parametrize("level", [1e-4, 1e-3, 1e-2])
+def test_size_and_senders_together_are_as_rare_as_they_say(level: float) -> None:
+    """Clumps of every size, chances spread evenly: how many are told to be below a level."""
+    clumps, ratio = Clumps.of([], rows(np.random.default_rng(0), 1_200)), 2.0
+    chances = np.logspace(-6, 0, 2_001)
+    told_below = product_below = 0.0
+    for size in range(LEAST, 60):
+        number = clumps.missed(size, 0.0, ratio)
+        of_this_size = number - clumps.missed(size + 1, 0.0, ratio)
+        told = np.array([clumps.as_rare(size, 0.0, ratio, float(u)) for u in chances])
+        told_below += of_this_size * np.max(chances[told <= level], initial=0.0)
+        product_below += of_this_size * min(1.0, level / number)
+    assert product_below > 2.0 * level
+    assert 0.2 * level < told_below <= level
+
+
+def test_a_clump_where_rows_became_more_frequent_is_less_of_a_surprise() -> None:
+    rng = np.random.default_rng(11)
+    trusted, batch = rows(rng, 1_200), rows(rng, 2_500)
+    mask = planted(batch, 60, rng)
+    best = []
+    for ratio in (1.0, 3.0):
+        ratios = np.where(mask, ratio, 1.0)
+        side = Side(batch.codes, batch.labels, senders=batch.senders, ratios=ratios)
+        best.append(search(trusted, side).conjunctions[0].p_value)
+    assert best[0] < best[1] / 10
 
 
 def test_weights_stand_for_rows_that_are_there_more_often() -> None:

@@ -66,6 +66,7 @@ def statement_of(
         parent_sha256=release.parent_sha256 if release else None,
         released_under=release.under if release else (),
         break_glass=emergency,
+        weights=final.sample_weight,
     )
     return attestation.build(audited)
 

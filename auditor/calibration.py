@@ -173,7 +173,7 @@ def _held(whole: Baseline, plan: Plan) -> Trial:
 
 def _first(batch: Batch, plan: Plan, seed: int) -> tuple[Frame, tuple[Piece, ...]]:
     """The frame that the first batch fixes, and its parts."""
-    if ours := [name for name in batch.schema.names if name.startswith("_auditor_")]:
+    if ours := [name for name in batch.schema.names if name.casefold().startswith("_auditor_")]:
         raise BaselineError(f"column {ours[0][:80]!r}: names that start with _auditor_ are ours")
     drawn = draw(batch, seed, plan.sample_rows)
     sample = take_rows(batch, batch.schema.names, drawn.chosen[drawn.main])

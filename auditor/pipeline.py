@@ -59,6 +59,7 @@ from auditor.site import (
 )
 from auditor.site_ledger import ledger_of
 from auditor.suppressing import suppressed
+from auditor.trimming import unmet, weights_of
 from auditor.trust.policy import TrustPolicy
 from auditor.trust_files import Pinned, in_force
 from auditor.ulid import RANDOM_BYTES, new_ulid
@@ -185,6 +186,8 @@ def screen_step(run: Run, ingested: Ingest) -> Screened:
         outcomes.append(resubmission(run, ingested.batch, context))
     off = [d for d in run.job.chosen if d not in enabled]
     outcomes += [Outcome(rule=d.rule.id, skipped="switched off in the settings") for d in off]
+    if judged:
+        policy = replace(policy, unmet=(*policy.unmet, *unmet(run, outcomes)))
     screened = Screened(
         ingest=ingested,
         roles=roles,
@@ -229,14 +232,21 @@ def publish_step(run: Run, decided: Decided) -> Result:
         Verdict.QUARANTINE,
     )
     outputs: tuple[FileEntry, ...] = ()
+    weights = weights_of(run, decided) if publishing else None
     quarantine_digest = None
     if publishing and batch is not None:
         if len(decided.rows):
             quarantine_digest = set_digest(batch.digest, decided.rows.rows)
-        outputs = write_published(decided.screened.ingest, decided.rows.rows, run.stage.published)
+        outputs = write_published(
+            decided.screened.ingest,
+            decided.rows.rows,
+            run.stage.published,
+            weights.values if weights else None,
+        )
         if quarantine_digest:
             write_quarantined(batch, decided.rows, run.stage.quarantined)
-    final = report_of(run, decided, outputs, quarantine_digest)
+    weighed = weights.said if weights else None
+    final = report_of(run, decided, outputs, quarantine_digest, weighed)
     write_run(run, decided, final, outputs, quarantine_digest, publishing=publishing)
     visible = run.stage.make_visible(run.ledger.names, run.ledger.proof_of)
     if publishing:

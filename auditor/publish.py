@@ -27,9 +27,11 @@ from auditor.provenance.manifest import FileEntry
 from auditor.quarantine import RowSet
 from auditor.readers import METADATA_NOTE, Ingest, StagedBatch
 from auditor.report_records import Report
+from auditor.sample_weight import with_field, with_weights
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Values = npt.NDArray[np.float32]
 
 #: Names that have a meaning of their own in a published folder.
 ATTESTATION: Final = "attestation.dsse.json"
@@ -49,12 +51,15 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,127}")
 _FOLDER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}=[A-Za-z0-9_.+@-]{1,63}|" + _PLAIN.pattern)
 
 
-def write_published(ingest: Ingest, quarantined: Rows, folder: Path) -> tuple[FileEntry, ...]:
+def write_published(
+    ingest: Ingest, quarantined: Rows, folder: Path, weights: Values | None = None
+) -> tuple[FileEntry, ...]:
     """The accepted rows as Parquet; files without a quarantined row byte for byte.
 
     A file whose schema carries metadata is written anew from the rows that were audited: metadata
-    can rename columns for a reader that obeys it (pandas does). Returns what was written, in input
-    order. Files that were refused at ingest are left out.
+    can rename columns for a reader that obeys it (pandas does). So is every file where there are
+    `weights`, float32[rows of the batch]. Returns what was written, in input order. Files that were
+    refused at ingest are left out.
     """
     batch = _batch(ingest)
     keep = np.ones(batch.rows, dtype=bool)
@@ -75,13 +80,13 @@ def write_published(ingest: Ingest, quarantined: Rows, folder: Path) -> tuple[Fi
         # The path of the output still says hive columns only where it keeps the folders.
         folders = _hive_columns(record.name) if "/" in name else set()
         bare = METADATA_NOTE not in record.notes and folders == _hive_columns(record.name)
-        if record.format == "parquet" and own.all() and bare:
+        if record.format == "parquet" and own.all() and bare and weights is None:
             shutil.copyfile(original, target)
             entry = _entry(target, folder, int(own.sum()))
             if entry.sha256 != record.sha256:
                 raise BatchError(f"{record.name}: the received copy was changed; audit it again")
         else:
-            _write_rows(batch, start, own, folders, target)
+            _write_rows(batch, start, own, folders, target, weights)
             entry = _entry(target, folder, int(own.sum()))
         entries.append(entry)
     return tuple(entries)
@@ -170,9 +175,17 @@ def _hive_columns(name: str) -> set[str]:
     return {part.split("=", 1)[0] for part in name.split("/")[:-1] if "=" in part}
 
 
-def _write_rows(batch: StagedBatch, start: int, keep: Mask, left_out: set[str], path: Path) -> None:
+def _write_rows(
+    batch: StagedBatch,
+    start: int,
+    keep: Mask,
+    left_out: set[str],
+    path: Path,
+    weights: Values | None,
+) -> None:
     names = [name for name in batch.schema.names if name not in left_out]
     schema = pa.schema([batch.schema.field(name) for name in names])
+    schema = schema if weights is None else with_field(schema)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for chunk in batch.chunks(names):
             low, high = chunk.start - start, chunk.start - start + chunk.data.num_rows
@@ -181,7 +194,11 @@ def _write_rows(batch: StagedBatch, start: int, keep: Mask, left_out: set[str], 
             inside = slice(max(0, -low), min(chunk.data.num_rows, len(keep) - low))
             mask = np.zeros(chunk.data.num_rows, dtype=bool)
             mask[inside] = keep[max(0, low) : min(high, len(keep))]
-            writer.write_batch(chunk.data.filter(pa.array(mask)))
+            rows = chunk.data.filter(pa.array(mask))
+            if weights is not None:
+                own = weights[chunk.start : chunk.start + chunk.data.num_rows]
+                rows = with_weights(rows, own[mask])
+            writer.write_batch(rows)
 
 
 def _taken(batch: StagedBatch, rows: Rows) -> Iterator[pa.RecordBatch]:

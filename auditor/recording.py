@@ -32,6 +32,7 @@ from auditor.quarantine import RowSet, collect
 from auditor.remembering import remember
 from auditor.report_records import Charts, Report
 from auditor.run import Decided, Release, Run, Screened
+from auditor.sample_weight import SampleWeight
 from auditor.signing import unsigned_envelope
 from auditor.site import (
     all_rules,
@@ -43,7 +44,11 @@ _SHOWN: Final = 100_000  # suspicious rows listed in suspects.parquet beyond the
 
 
 def report_of(
-    run: Run, decided: Decided, outputs: Sequence[FileEntry], quarantine_digest: str | None
+    run: Run,
+    decided: Decided,
+    outputs: Sequence[FileEntry],
+    quarantine_digest: str | None,
+    weighed: SampleWeight | None = None,
 ) -> Report:
     """The report of a decided run; it is the source of every format."""
     screened, batch = decided.screened, decided.screened.ingest.batch
@@ -83,7 +88,7 @@ def report_of(
         measured=screened.measured,
     )
     listed = site_suppressions.records(run.trusted.suppressions, decided.decision.decided)
-    return replace(found, suppressions=listed)
+    return replace(found, suppressions=listed, sample_weight=weighed)
 
 
 def _reproduce(run: Run, screened: Screened) -> dict[str, str | int]:

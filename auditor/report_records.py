@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from auditor.model import Scalar
+from auditor.sample_weight import SampleWeight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,3 +269,4 @@ class Report:
     power_by_attack: tuple[PowerRecord, ...] = ()  # what stands behind `power`; empty where unknown
     self_measurement: SelfMeasurement = SelfMeasurement()
     suppressions: tuple[SuppressionRecord, ...] = ()  # all that were listed, also those that ended
+    sample_weight: SampleWeight | None = None  # of the published files, where they carry weights

@@ -188,8 +188,8 @@ def reader_outcomes(ingested: Ingest, run: Run) -> list[Outcome]:
     """What reading found, as outcomes of its two rules, and the columns against the baseline's."""
     found = list(ingested.findings)
     names = ingested.batch.schema.names if ingested.batch else []
-    ours = [name for name in names if name.startswith("_auditor_")]
-    if ours:  # they would stand twice in the quarantined rows
+    ours = [name for name in names if name.casefold().startswith("_auditor_")]
+    if ours:  # they would stand twice in the quarantined rows, or weigh rows for a training job
         text = f"column {ours[0][:80]!r}: names that start with _auditor_ are ours"
         found.append(unusable("the batch", "SCHEMA", text))
     columns = Outcome(rule=agreed_columns.OTHER_COLUMNS.id, skipped="the batch could not be read")

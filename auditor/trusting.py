@@ -22,8 +22,9 @@ from auditor.promotion import Accepted, accepted
 from auditor.readers import Ingest, StagedBatch, ingest, resolve
 from auditor.report_records import RoleRecord
 from auditor.roles import describe, infer_roles
-from auditor.site import utc_now, workspace
+from auditor.site import is_below, utc_now, workspace
 from auditor.site_ledger import ledger_of
+from auditor.trimming import as_supplied
 
 Progress = Callable[[str], None]
 
@@ -39,9 +40,12 @@ def read_trusted(
     Raises:
         BatchError: a file cannot be used; trusted data is whole or it is not trusted.
     """
+    sources = resolve(paths)
     ingested = ingest(
-        resolve(paths), staging=staging, limits=settings.limits.as_limits(), progress=progress
+        sources, staging=staging, limits=settings.limits.as_limits(), progress=progress
     )
+    if is_below(settings.outputs.publish_to, (source.path for source in sources)):
+        ingested = as_supplied(ingested)
     if ingested.batch is None or ingested.findings:
         raise BatchError(_first_problem(ingested))
     roles, records = infer_roles(

@@ -27,6 +27,7 @@ def digest(
 
     Those are roles, profile, manifest keys, detectors with all options, policy, gate and limits.
     Names, paths and outputs do not count: the same policy has the same digest on every machine.
+    Sample weights do: they decide which rows a model learns from.
     `suite` is the digest of the expectations, `rules` the ids (with versions) of all rules in
     force, `suppressions` the digest of what is suppressed, if anything.
     Baseline and the auditor's version are fields of their own in the attestation.
@@ -50,6 +51,7 @@ def digest(
             "threshold": settings.signatures.threshold,
         },
         **({"suppressions": suppressions} if suppressions else {}),
+        **({"sample_weight": trimmed} if (trimmed := settings.outputs.sample_weight) else {}),
         **settings.model_dump(
             mode="json", include={"roles", "profile", "policy", "gate", "limits"}
         ),

@@ -48,6 +48,8 @@ Rows = npt.NDArray[np.int64]
 CONTINUOUS = 50
 #: Characters of a contributor's name in a finding; a cell may hold megabytes.
 NAME = 200
+#: One row in so many is ranked.
+RANKED = 5
 #: Contributors with fewer rows are judged with the batch only.
 FEW = 3
 #: The claims about the batch, about contributors and about missing targets share the level.
@@ -156,7 +158,7 @@ class TargetResiduals:
             raise Unavailable(f"needs at least {self.rule.minimum_rows} rows, has {batch.rows}")
         residuals = _apply(self.trusted, batch) if self.trusted else self._within(batch)
         tails = _tails(self.trusted, residuals)
-        worst = np.argsort(tails, kind="stable")[: max(10, batch.rows // 20)]
+        worst = np.argsort(tails, kind="stable")[: max(10, batch.rows // RANKED)]
         worst = worst[tails[worst] < 0.2]
         findings = self._findings(batch, residuals, tails) if self.trusted else []
         return Outcome(

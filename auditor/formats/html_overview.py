@@ -75,6 +75,8 @@ def _figures(report: Report) -> Markup:
         ("skipped", f"{counts[1]}"),
         ("failed", f"{counts[0]}"),
     ]
+    if report.sample_weight is not None:
+        pairs.insert(3, ("weight 0", f"{report.sample_weight.rows:,}"))
     items = [tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs]
     return tag("dl", *items, class_="figures")
 

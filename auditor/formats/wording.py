@@ -15,6 +15,7 @@ from auditor.report_records import (
     SelfMeasurement,
     SuppressionRecord,
 )
+from auditor.sample_weight import SampleWeight
 
 Ranked = tuple[int, FindingRecord]
 
@@ -185,9 +186,20 @@ def rows_line(report: Report) -> str:
             f"{report.rows_quarantined} of {total} would be set aside ({share}); "
             f"`{report.mode}` publishes nothing."
         )
-    return (
+    line = (
         f"{report.rows_quarantined} of {total} set aside ({share}), "
         f"{report.rows_published} published."
+    )
+    return line if report.sample_weight is None else f"{line} {weighed(report.sample_weight)}"
+
+
+def weighed(said: SampleWeight) -> str:
+    """What the column of sample weights holds."""
+    if not said.rule:
+        return "All have weight 1: people let them go."
+    return (
+        f"{plural(said.rows, 'published row')} got weight 0: the largest losses by {said.rule}, at "
+        f"most {percent(round(said.share * 10_000), 10_000)} of the batch."
     )
 
 

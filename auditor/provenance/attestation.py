@@ -17,6 +17,7 @@ from auditor.provenance.digests import is_sha256, subject_digest
 from auditor.provenance.manifest import FileEntry
 from auditor.provenance.strict_json import Json
 from auditor.provenance.times import format_time
+from auditor.sample_weight import COLUMN, SampleWeight
 
 PREDICATE_TYPE: Final = "https://slsa.dev/verification_summary/v1"
 EXTENSION: Final = "https://auditor.example/audit/v1"
@@ -71,6 +72,7 @@ class Audited:
     parent_sha256: str | None = None
     released_under: Sequence[str] = ()
     break_glass: bool = False
+    weights: SampleWeight | None = None  # that the outputs carry
 
     @property
     def passed(self) -> bool:
@@ -149,9 +151,17 @@ def _extension(audited: Audited) -> dict[str, Json]:
     if audited.released_under:
         under: list[Json] = [{"sha256": digest} for digest in audited.released_under]
         extension["releasedUnder"] = under
+    if audited.weights is not None:
+        extension["sampleWeight"] = _weights(audited.weights)
     if audited.ledger_origin:
         extension["ledger"] = {"origin": audited.ledger_origin}
     return extension
+
+
+def _weights(said: SampleWeight) -> dict[str, Json]:
+    """A share is text, as every fraction that decides; a release has no rule."""
+    rule = {"rule": said.rule} if said.rule else {}
+    return {"column": COLUMN, "share": repr(said.share), "zero": said.rows, **rule}
 
 
 def _input_attestations(audited: Audited) -> list[Json]:
@@ -180,10 +190,12 @@ def _require_published(audited: Audited) -> None:
         raise ValueError("QUARANTINE sets rows aside, ACCEPT sets none aside")
     if audited.rows_quarantined and audited.set_sha256 is None:
         raise ValueError("rows set aside need the digest of their set")
+    if audited.weights is not None and audited.weights.rows > audited.rows_out:
+        raise ValueError("more rows have weight 0 than are published")
 
 
 def _require_unpublished(audited: Audited) -> None:
-    if audited.outputs or audited.rows_out:
+    if audited.outputs or audited.rows_out or audited.weights:
         raise ValueError("a verdict that is not PASSED publishes nothing")
     if not 0 <= audited.rows_quarantined <= audited.rows_in:
         raise ValueError("more rows set aside than came in")

@@ -15,6 +15,7 @@ from auditor.provenance.entries import FileEntry
 from auditor.provenance.fields import Fields
 from auditor.provenance.paths import hive_keys, require_distinct, require_safe
 from auditor.provenance.refused import Refused, printable
+from auditor.sample_weight import COLUMN, SampleWeight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class Summary:
 
     `inputs` and `manifests` are digests of what was audited (of a release, of its parent as well),
     `released_under` those of the decisions behind a release; `policy` is the name of the gate's
-    settings, `mode` is `enforce` for a gate that publishes.
+    settings, `mode` is `enforce` for a gate that publishes. `weights`: what the files carry.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Summary:
     released_under: tuple[str, ...]
     set_sha256: str | None
     ledger_origin: str | None
+    weights: SampleWeight | None
 
 
 def read(payload: bytes) -> Summary:
@@ -88,6 +90,7 @@ def read(payload: bytes) -> Summary:
         released_under=_digests(extension, "releasedUnder"),
         set_sha256=extension.digest("setDigest") if extension.has("setDigest") else None,
         ledger_origin=ledger.text("origin") if ledger else None,
+        weights=_weights(extension.optional_section("sampleWeight")),
     )
 
 
@@ -117,6 +120,19 @@ def require_outputs(summary: Summary) -> None:
 def _digests(fields: Fields, name: str) -> tuple[str, ...]:
     listed = fields.sections(name) if fields.has(name) else ()
     return tuple(Fields({"digest": dict(one.values)}, one.where).digest("digest") for one in listed)
+
+
+def _weights(fields: Fields | None) -> SampleWeight | None:
+    if fields is None:
+        return None
+    if fields.text("column") != COLUMN:
+        raise Refused("FIELD_TYPE", f"{fields.where}.column must be {COLUMN}.")
+    try:
+        share = float(fields.text("share"))
+    except ValueError as error:
+        raise Refused("FIELD_TYPE", f"{fields.where}.share must be a number in text.") from error
+    rule = fields.optional_text("rule") or ""
+    return SampleWeight(share=share, rule=rule, rows=fields.count("zero"))
 
 
 def _rows(fields: Fields) -> Rows:

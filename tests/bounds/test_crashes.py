@@ -259,7 +259,7 @@ def test_two_processes_recover_each_run_once(tmp_path: Path) -> None:
     both = [FORK.Process(target=_recover_all, args=(tmp_path, barrier, results)) for _ in "ab"]
     for each in both:
         each.start()
-    done = [line for _ in both for line in results.get(timeout=60)]
+    done = [line for _ in both for line in results.get(timeout=600)]
     for each in both:
         each.join(60)
     assert sorted(done) == [(run, "held") for run in runs]

@@ -86,7 +86,7 @@ def test_sigkill(site: Any, batch: Path, stage: str) -> None:
     with site.start("gate", batch, bufsize=0) as child:
         assert until(child, stage)
         child.kill()
-        child.communicate(timeout=60)
+        child.communicate(timeout=600)
     assert child.returncode == -signal.SIGKILL
     assert_whole(site)
     if stage != "writing the report":
@@ -109,7 +109,7 @@ def test_sigkill_while_it_commits(site: Any, batch: Path, what: str) -> None:
         while not seen() and child.poll() is None:
             time.sleep(0.0005)
         child.kill()
-        child.communicate(timeout=60)
+        child.communicate(timeout=600)
     assert_whole(site)
     assert_the_next_run_completes(site, run_of(site))
 
@@ -130,7 +130,7 @@ def interrupt(site: Any, batch: Path, stage: str) -> None:
     with site.start("gate", batch, bufsize=0, start_new_session=True) as child:
         assert until(child, stage)
         os.killpg(child.pid, signal.SIGINT)
-        out, err = (text.decode() for text in child.communicate(timeout=60))
+        out, err = (text.decode() for text in child.communicate(timeout=600))
     assert child.returncode == 130, (out, err)
     assert err.rstrip().endswith("auditor: interrupted; nothing was left half-written")
     assert "Traceback" not in err
@@ -146,7 +146,7 @@ def interrupt(site: Any, batch: Path, stage: str) -> None:
 def test_two_runs_at_once_on_one_site(site: Any, batch: Path) -> None:
     other = site.write("in/c.parquet", site.copies(site.rows(150, 9), 20))
     with site.start("gate", batch) as first, site.start("gate", other) as second:
-        said = [each.communicate(timeout=120) for each in (first, second)]
+        said = [each.communicate(timeout=600) for each in (first, second)]
     assert [first.returncode, second.returncode] == [10, 10], said
     assert_whole(site)
     assert site.staged() == []
@@ -157,7 +157,7 @@ def test_two_runs_at_once_on_one_site(site: Any, batch: Path) -> None:
 
 def test_two_runs_of_one_batch_at_once(site: Any, batch: Path) -> None:
     with site.start("gate", batch) as first, site.start("gate", batch) as second:
-        said = [each.communicate(timeout=120) for each in (first, second)]
+        said = [each.communicate(timeout=600) for each in (first, second)]
     assert [first.returncode, second.returncode] == [10, 10], said
     assert_whole(site)
     assert site.staged() == []

@@ -36,7 +36,7 @@ def small_disk(site: Any, size: str) -> None:
     package = str(Path(__file__).resolve().parents[2])
     env = {**os.environ, "PYTHONPATH": package}
     done = subprocess.run(
-        shell, cwd=site.root, env=env, capture_output=True, text=True, check=False, timeout=240
+        shell, cwd=site.root, env=env, capture_output=True, text=True, check=False, timeout=600
     )
     if done.returncode == 99 or "unshare" in done.stderr:
         pytest.skip(f"may not mount a small file system: {done.stderr.strip()}")
@@ -126,7 +126,7 @@ def without(root: Path, names: set[str], *arguments: str) -> subprocess.Complete
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
 

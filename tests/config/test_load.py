@@ -490,6 +490,7 @@ def test_the_digest_is_that_of_what_decides(tmp_path: Path) -> None:
         "roles: {label: x}",
         "gate: {fail_on: reject}",
         "limits: {rows: 5}",
+        "outputs: {sample_weight: 0.05}",
     ],
 )
 def test_the_digest_changes_with_what_decides(tmp_path: Path, text: str) -> None:

@@ -27,6 +27,7 @@ from auditor.report_records import (
     ShareRecord,
     TimeRecord,
 )
+from auditor.sample_weight import SampleWeight
 from auditor.statistics import wilson
 
 BATCH = "5b1f0c7d" * 8
@@ -286,6 +287,7 @@ def build_report() -> Report:
         rows_in=10_000,
         rows_published=9_786,
         rows_quarantined=214,
+        sample_weight=SampleWeight(share=0.05, rule="AUD-L001", rows=286),
         set_digest="9f2c4b1e" * 8,
         published_digest="77aa01d3" * 8,
         rules=rules(),

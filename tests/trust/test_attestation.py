@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from auditor.model import Mode, Verdict
-from auditor.provenance import attestation, statement
+from auditor.provenance import attestation, statement, summary
 from auditor.provenance.attestation import EXTENSION, Audited, RuleOutcome
 from auditor.provenance.digests import sha256, subject_digest
 from auditor.provenance.manifest import FileEntry
+from auditor.provenance.refused import Refused
+from auditor.provenance.strict_json import canonical
+from auditor.sample_weight import SampleWeight
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 999, tzinfo=UTC)
 OUT = (FileEntry(name="part-0.parquet", sha256=sha256(b"x"), size=795, rows=3),)
@@ -44,6 +47,8 @@ QUARANTINE = Audited(
     ledger_origin="gate.example/ledger",
 )
 
+WEIGHTS = SampleWeight(share=0.05, rule="AUD-L001", rows=2)
+
 
 def predicate(audited: Audited) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(attestation.build(audited))["predicate"]
@@ -70,6 +75,25 @@ def test_bytes_are_canonical_and_repeatable() -> None:
     assert payload == attestation.build(QUARANTINE)
     text = json.dumps(json.loads(payload), sort_keys=True, separators=(",", ":"))
     assert payload == text.encode()
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS, replace(WEIGHTS, rule="", rows=0)])
+def test_weights_are_read_as_they_were_said(weights: SampleWeight | None) -> None:
+    payload = attestation.build(replace(QUARANTINE, weights=weights))
+    assert summary.read(payload).weights == weights
+    assert (b"sampleWeight" in payload) == (weights is not None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("column", "weight"), ("share", "a lot"), ("share", 0.05), ("zero", -1), ("zero", "2")],
+)
+def test_weights_of_another_form_are_refused(field: str, value: Any) -> None:
+    said = json.loads(attestation.build(replace(QUARANTINE, weights=WEIGHTS)))
+    said["predicate"][EXTENSION]["sampleWeight"][field] = value
+    with pytest.raises(Refused) as refused:
+        summary.read(canonical(said))
+    assert refused.value.code == "FIELD_TYPE"
 
 
 def test_missing_things_are_said_by_their_level() -> None:
@@ -112,6 +136,7 @@ def test_131_only_a_gate_ever_says_passed(mode: Mode, verdict: Verdict) -> None:
         ({"verdict": Verdict.ACCEPT}, "ACCEPT sets none aside"),
         ({"rows_in": 3, "rows_quarantined": 0}, "QUARANTINE sets rows aside"),
         ({"set_sha256": None}, "digest of their set"),
+        ({"weights": replace(WEIGHTS, rows=4)}, "more rows have weight 0"),
         ({"verdict": Verdict.REJECT}, "publishes nothing"),
         ({"mode": Mode.OBSERVE}, "publishes nothing"),
         ({"verdict": Verdict.HOLD, **NOTHING_OUT, "rows_quarantined": 5}, "more rows set aside"),

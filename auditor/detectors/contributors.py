@@ -35,9 +35,9 @@ from auditor.labels.claims import (
     judge_senders,
     suspicion,
 )
-from auditor.labels.model import Classes, Codes, LabelModel, Scores, out_of_fold
+from auditor.labels.model import Classes, Codes, LabelModel, Model, Scores, out_of_fold
 from auditor.labels.residuals import ENOUGH, Softening, trusted_spreads
-from auditor.labels.trusted import trusted_labels
+from auditor.labels.trusted import calibrated_with, trusted_labels
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
 
 #: More distinct values than this in a real-valued label make it a target to regress on.
@@ -60,7 +60,7 @@ class Options:
     p-value below which a contributor becomes a finding.
     """
 
-    model: Literal["logistic", "hist_gradient_boosting"] = "logistic"
+    model: Model = "logistic"
     minimum_group: int = 3
     whole: Literal["auto", "always", "never"] = "auto"
     whole_share: float = 0.75
@@ -71,7 +71,7 @@ class Options:
 class Trusted:
     """What the baseline gives.
 
-    `spreads`: one a contrast. `known`: who sent trusted rows. `rows`: how many the model has seen.
+    `spreads`: one a contrast. `known`: who sent trusted rows.
     """
 
     classes: Classes
@@ -80,21 +80,17 @@ class Trusted:
     softening: Softening
     spreads: tuple[float, ...]
     known: frozenset[str]
-    rows: int
 
     @classmethod
     def fit(cls, baseline: Baseline, model: str, seed: int, rule: str, shared: Shared) -> Trusted:
         """Refit on the baseline's sample, deterministically; thresholds are those of `rule`."""
-        stored = baseline.thresholds.get(rule)
-        if not stored:
-            raise Unavailable("the baseline holds no thresholds for it; build it again")
+        stored = calibrated_with(baseline.thresholds.get(rule), model)
         classes = Classes(tuple(stored["classes"]))
         fitted = trusted_labels(baseline, classes, model=model, seed=seed, shared=shared)
         softening = Softening(float(stored["temperature"]), float(stored["noise"]))
         spreads = tuple(float(v) for v in stored["spreads"])
         known = frozenset(v for v in baseline.trusted_texts("contributor") if v is not None)
-        rows = int((fitted.codes >= 0).sum())
-        return cls(classes, fitted.encoder, fitted.model, softening, spreads, known, rows)
+        return cls(classes, fitted.encoder, fitted.model, softening, spreads, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +150,7 @@ class Contributors:
         chances = softening.apply(found[order])
         return {
             "classes": list(classes.names),
+            "model": settings.model,
             "temperature": softening.temperature,
             "noise": softening.noise,
             "spreads": trusted_spreads(chances, codes[order], groups),
@@ -296,7 +293,7 @@ def _apply(trusted: Trusted, batch: Batch) -> Judged:
     none = np.zeros((0, len(trusted.classes.names)))  # a batch without rows has no chunk
     rows = np.flatnonzero(code >= 0)
     chances = trusted.softening.apply(np.concatenate([none, *found])[rows])
-    return Judged(trusted.classes, rows, code[rows], chances, trusted.rows)
+    return Judged(trusted.classes, rows, code[rows], chances, trusted.model.rows)
 
 
 def _classes(schema: pa.Schema, label: str, labels: Sequence[str | None]) -> Classes:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +26,9 @@ from auditor.batch import Batch, Roles, Shared, as_text, read_columns, texts
 from auditor.context import Context
 from auditor.errors import Unavailable
 from auditor.features import Encoder
-from auditor.labels.model import Classes, Codes, LabelModel, Scores, out_of_fold
+from auditor.labels.model import Classes, Codes, LabelModel, Model, Scores, out_of_fold
 from auditor.labels.references import References
-from auditor.labels.trusted import trusted_labels
+from auditor.labels.trusted import calibrated_with, trusted_labels
 from auditor.model import (
     Effect,
     Family,
@@ -53,12 +53,12 @@ RANKED = 5
 class Options:
     """Settings of AUD-L001.
 
-    `model`: which classifier. `levels`: trusted quantiles at which mass is compared.
-    `report_level`: corrected p-value below which a class becomes a finding (the policy decides on
-    its own budget).
+    `model`: which classifier; `ensemble` pools kernel logistic regression and boosted trees.
+    `levels`: trusted quantiles at which mass is compared. `report_level`: corrected p-value below
+    which a class becomes a finding (the policy decides on its own budget).
     """
 
-    model: Literal["logistic", "hist_gradient_boosting"] = "logistic"
+    model: Model = "ensemble"
     levels: tuple[float, ...] = (0.9, 0.95, 0.99)
     report_level: float = 0.05
 
@@ -93,9 +93,8 @@ class Trusted:
     @classmethod
     def fit(cls, baseline: Baseline, settings: Options, seed: int, shared: Shared) -> Trusted:
         """Refit on the baseline's sample, deterministically; thresholds are the stored ones."""
-        stored = baseline.thresholds.get(LabelConsistency.rule.id)
-        if not stored:
-            raise Unavailable("the baseline holds no thresholds for it; build it again")
+        rule = LabelConsistency.rule.id
+        stored = calibrated_with(baseline.thresholds.get(rule), settings.model)
         classes = Classes(tuple(stored["classes"]))
         fitted = trusted_labels(baseline, classes, model=settings.model, seed=seed, shared=shared)
         references = References.from_json(stored)
@@ -146,7 +145,7 @@ class LabelConsistency:
             model=settings.model, seed=seed, groups=groups,
         )  # fmt: skip
         found = References.of(probabilities, codes)
-        return {"classes": list(classes.names), **found.to_json()}
+        return {"classes": list(classes.names), "model": settings.model, **found.to_json()}
 
     def scan(self, batch: Batch) -> Outcome:
         """Findings by class, and the ranking of doubtful rows."""

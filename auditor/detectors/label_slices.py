@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from auditor.copies import take_rows
 from auditor.errors import Unavailable
 from auditor.features import Encoder, Matrix, numbers
 from auditor.items import Slot, fit_slots
-from auditor.labels.model import Classes, Codes, LabelModel, Scores, out_of_fold
+from auditor.labels.model import Classes, Codes, LabelModel, Model, Scores, out_of_fold
 from auditor.labels.slices import REGIONS, Cut, Labelled, Slice, label_slices
 from auditor.labels.trusted import trusted_labels
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
@@ -59,7 +59,7 @@ class Options:
     finding.
     """
 
-    model: Literal["logistic", "hist_gradient_boosting"] = "logistic"
+    model: Model = "logistic"
     report_level: float = 0.05
 
 

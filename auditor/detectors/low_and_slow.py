@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,8 +26,9 @@ from auditor.detectors.contributors import Options as ContributorOptions
 from auditor.errors import Unavailable
 from auditor.labels.claims import Claim, Judged, by_sender, direction, suspicion
 from auditor.labels.evidence import TILTS, VERSION, Floats, Standing, Weighed, stand, weigh
-from auditor.labels.model import Codes
+from auditor.labels.model import Codes, Model
 from auditor.labels.residuals import WRONG_SHARES
+from auditor.labels.trusted import calibrated_with
 from auditor.model import Effect, Evidence, Family, Finding, Outcome, Rule, Severity, row_table
 
 #: Characters of a contributor's name in a finding.
@@ -42,7 +43,7 @@ class Options:
     a finding. `batches`: how many a contributor must have sent, this one included.
     """
 
-    model: Literal["logistic", "hist_gradient_boosting"] = "logistic"
+    model: Model = "logistic"
     report_level: float = 0.05
     batches: int = 2
 
@@ -80,10 +81,9 @@ class LowAndSlow:
         baseline = context.baseline
         if baseline is None:
             raise Unavailable("needs a baseline")
-        if not baseline.thresholds.get(cls.rule.id):
-            raise Unavailable("the baseline holds no thresholds for it; build it again")
-        earlier = context.cumulative.get(cls.rule.id, NO_SUMS)
         settings = context.options(cls.rule.id, Options)
+        calibrated_with(baseline.thresholds.get(cls.rule.id), settings.model)
+        earlier = context.cumulative.get(cls.rule.id, NO_SUMS)
         return cls(baseline, earlier, context.again, settings, context.seed, context.shared)
 
     @classmethod

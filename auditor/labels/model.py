@@ -6,12 +6,13 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from auditor.features import Matrix
+from auditor.labels.kernel import FIT_ROWS, KernelLogistic
 from auditor.threads import threads
 
 Scores = npt.NDArray[np.float64]
@@ -24,8 +25,12 @@ MIN_ROWS: Final = 10
 REACH: Final = 10.0
 #: A probability below this says no more than "never".
 LEAST: Final = 1e-12
+#: One member of a pool alone cannot be surer than this that a label is wrong.
+CERTAIN: Final = 1e-7
 
-MODELS: Final = ("logistic", "hist_gradient_boosting")
+#: What a classifier can be; an ensemble pools the members below.
+Model = Literal["ensemble", "kernel_logistic", "logistic", "hist_gradient_boosting"]
+MEMBERS: Final = ("kernel_logistic", "hist_gradient_boosting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,11 @@ class Classes:
 
 @dataclass(frozen=True)
 class LabelModel:
-    """A fitted classifier over the codes of `Classes`."""
+    """A classifier over the codes of `Classes`, and how many rows are behind it."""
 
     classifier: Any
     classes: int
+    rows: int
 
     def probabilities(self, matrix: Matrix) -> Scores:
         """P(class | features): float64[n, classes]; classes it never saw get 0."""
@@ -65,13 +71,11 @@ class LabelModel:
 def fit(matrix: Matrix, codes: Codes, classes: int, *, model: str, seed: int) -> LabelModel:
     """Fit on rows with a known class (codes >= 0)."""
     known = codes >= 0
-    classifier = _classifier(model, seed % 2**32)  # scikit-learn takes no larger one
-    with warnings.catch_warnings():
-        # Not converged after max_iter is a slightly worse model, not a wrong one.
-        warnings.filterwarnings("ignore", category=_convergence_warning())
-        with threads(1):  # these sums are short: several threads mostly wait for each other
-            classifier.fit(_cut(matrix[known]), codes[known])
-    return LabelModel(classifier, classes)
+    count = int(known.sum())
+    with threads(1):  # these sums are short: several threads mostly wait for each other
+        classifier = _fitted(_cut(matrix[known]), codes[known], model, seed)
+    kernels = model in ("ensemble", "kernel_logistic")
+    return LabelModel(classifier, classes, min(count, FIT_ROWS) if kernels else count)
 
 
 def out_of_fold(
@@ -141,11 +145,56 @@ def _folds(
     return [(known[train], known[held]) for train, held in parts]
 
 
+@dataclass(frozen=True)
+class OpinionPool:
+    """Classifiers of the same classes, their log-probabilities averaged.
+
+    The logarithmic opinion pool of Genest and Zidek (Statist. Sci. 1986): where members err in
+    different places, each doubts what the other is sure of.
+    """
+
+    members: tuple[Any, ...]
+
+    @property
+    def classes_(self) -> Codes:
+        """The codes of the classes: int64[k]."""
+        return np.asarray(self.members[0].classes_)
+
+    def predict_proba(self, rows: Matrix) -> Scores:
+        """P(class | features): float64[n, k]."""
+        logs = np.zeros((len(rows), len(self.classes_)))
+        for member in self.members:
+            logs += np.log(np.maximum(member.predict_proba(rows), CERTAIN)) / len(self.members)
+        mass = np.exp(logs - logs.max(axis=1, keepdims=True))
+        return np.asarray(mass / mass.sum(axis=1, keepdims=True))
+
+
+def _fitted(rows: Matrix, codes: Codes, model: str, seed: int) -> Any:
+    if model == "ensemble":
+        return OpinionPool(tuple(_fitted(rows, codes, one, seed) for one in MEMBERS))
+    if model == "kernel_logistic":
+        return KernelLogistic.fit(rows, codes, seed)
+    classifier = _classifier(model, seed % 2**32)  # scikit-learn takes no larger one
+    with warnings.catch_warnings():
+        # Not converged after max_iter is a slightly worse model, not a wrong one.
+        warnings.filterwarnings("ignore", category=_convergence_warning())
+        return classifier.fit(rows, codes)
+
+
 def _classifier(model: str, seed: int) -> Any:
     if model == "hist_gradient_boosting":
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        return HistGradientBoostingClassifier(max_iter=100, random_state=seed)
+        # Few small trees: there are hundreds of trusted rows, and a million to be scored.
+        return HistGradientBoostingClassifier(
+            max_iter=25,
+            learning_rate=0.2,
+            max_leaf_nodes=8,
+            min_samples_leaf=10,
+            l2_regularization=1.0,
+            early_stopping=False,
+            random_state=seed,
+        )
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(max_iter=200, random_state=seed)

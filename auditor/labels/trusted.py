@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from auditor.baseline import Baseline
 from auditor.batch import Shared, as_text
+from auditor.errors import Unavailable
 from auditor.features import Encoder, Matrix
 from auditor.labels.model import Classes, Codes, LabelModel, fit
 
@@ -38,3 +41,19 @@ def trusted_labels(
         return TrustedLabels(classes, encoder, matrix, codes, found)
 
     return shared.once(baseline, ("trusted labels", classes, model, seed), fitted)
+
+
+def calibrated_with(stored: Mapping[str, Any] | None, model: str) -> Mapping[str, Any]:
+    """What a rule's `calibrate` stored in the baseline, if it is of this model.
+
+    Raises:
+        Unavailable: it stored nothing, or thresholds of another model.
+    """
+    if not stored:
+        raise Unavailable("the baseline holds no thresholds for it; build it again")
+    if (other := stored.get("model")) != model:
+        was = f"model {other!r}" if other else "a model that it does not name"
+        raise Unavailable(
+            f"the baseline was calibrated with {was}, the settings say {model!r}; build it again"
+        )
+    return stored

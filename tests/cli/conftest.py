@@ -106,7 +106,7 @@ class Site:
     def auditor(self, *arguments: str | Path, **options: Any) -> Done:
         """A command in a process of its own."""
         with self.start(*arguments, **options) as child:
-            out, err = child.communicate(timeout=240)
+            out, err = child.communicate(timeout=600)
         return safe(Done(child.returncode, out.decode(), err.decode()))
 
     def start(

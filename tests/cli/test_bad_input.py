@@ -243,7 +243,7 @@ def test_a_folder_that_changes_while_it_is_read_is_held(bare: Any, change: str) 
             bare.write("in/new.csv", "id,x,label\nr2,2,b\n")
         else:
             (bare.root / "in" / "219.csv").unlink()
-        out, err = (text.decode() for text in child.communicate(timeout=120))
+        out, err = (text.decode() for text in child.communicate(timeout=600))
     assert child.returncode == 12, err
     assert "AUD-I002" in out
     assert "send it again" in out

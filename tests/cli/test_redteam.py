@@ -143,7 +143,7 @@ def test_ctrl_c_keeps_what_was_measured(site: Any) -> None:
     while child.poll() is None and not (path.exists() and path.read_bytes().count(b"\n") > 25):
         time.sleep(0.1)
     child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=240)
+    out, err = child.communicate(timeout=600)
     assert child.returncode == 130, err
     assert b"Interrupted: this is what was measured so far" in out
     assert b"Traceback" not in err

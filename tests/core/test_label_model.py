@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from auditor.labels.model import MIN_ROWS, Classes, doubt, fit, losses, out_of_fold
+from auditor.errors import Unavailable
+from auditor.labels.model import MEMBERS, MIN_ROWS, Classes, doubt, fit, losses, out_of_fold
 from auditor.labels.references import References
+from auditor.labels.trusted import calibrated_with
 
 RNG = np.random.default_rng(0)
 CODES = np.repeat([0, 1], 60)
@@ -32,7 +34,9 @@ def test_doubt_by_hand() -> None:
     assert np.isnan(doubt(probabilities, np.array([0, 0, -1]))[2])
 
 
-@pytest.mark.parametrize("model", ["logistic", "hist_gradient_boosting"])
+@pytest.mark.parametrize(
+    "model", ["ensemble", "kernel_logistic", "logistic", "hist_gradient_boosting"]
+)
 def test_a_flipped_label_is_doubted(model: str) -> None:
     fitted = fit(MATRIX, CODES, 3, model=model, seed=2**40)
     probabilities = fitted.probabilities(MATRIX)
@@ -93,3 +97,18 @@ def test_rows_are_ranked_by_the_rarer_of_doubt_in_the_class_and_loss_among_all()
     old = {"references": references.to_json()["references"]}
     _, by_class = References.from_json(old).tails(asked, np.array([0, 1, 1]))
     assert by_class.tolist() == tails.tolist()
+
+
+def test_a_pool_averages_the_log_odds_of_its_members() -> None:
+    first, other = (fit(MATRIX, CODES, 2, model=one, seed=1) for one in MEMBERS)
+    pool = fit(MATRIX, CODES, 2, model="ensemble", seed=1)
+    odds = [np.log(m.probabilities(MATRIX)).clip(np.log(1e-7)) for m in (first, other, pool)]
+    steps = [logs[:, 1] - logs[:, 0] for logs in odds]
+    assert steps[2] == pytest.approx((steps[0] + steps[1]) / 2.0, abs=1e-3)
+
+
+def test_thresholds_of_another_model_are_not_used() -> None:
+    assert calibrated_with({"model": "ensemble"}, "ensemble") == {"model": "ensemble"}
+    for stored in (None, {}, {"classes": []}, {"model": "logistic"}):
+        with pytest.raises(Unavailable, match="build it again"):
+            calibrated_with(stored, "ensemble")

@@ -43,7 +43,7 @@ def serving(made, *options: str, **variables: str) -> Iterator[subprocess.Popen[
         yield process
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=120)
+        process.communicate(timeout=600)
 
 
 def looks(server) -> int:
@@ -243,7 +243,7 @@ def test_serve_brings_its_own_server_and_takes_it_along(
         assert answer.status == 200
     assert "deployments:" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=120)
+    process.communicate(timeout=600)
     assert process.returncode == 0
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"{address}/api/health", timeout=5)

@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from auditor.ledger import Ledger
-from auditor.provenance import dsse, keys
+from auditor.provenance import dsse, frozen, keys
 from auditor.provenance.digests import contents_of, sha256, subject_digest
 from auditor.provenance.entries import FileEntry, as_json
+from auditor.provenance.frozen import Parent
 from auditor.provenance.strict_json import canonical
 from auditor.verify import NotVerified, Trust, Verified, verify
 
@@ -219,3 +220,73 @@ def world(_published: Path, tmp_path: Path) -> World:
         name: keys.private_key((root / f"{name}.key").read_bytes()) for name in ("gate", "vendor")
     }
     return World(root=root, published=folder, gate=read["gate"], vendor=read["vendor"])
+
+
+class Frozen:
+    """Two batches of the world, frozen under one name."""
+
+    name = "spring"
+
+    def __init__(self, world: Any) -> None:
+        self.world, self.rows = world, world.rows
+        self.root = Path(world.published.parent)
+        self.parents = [self.batch(number, part) for number, part in enumerate(self.parts())]
+        self.sign(world.gate)
+
+    def parts(self) -> list[pa.Table]:
+        return [self.rows.slice(0, 100), self.rows.slice(100)]
+
+    def batch(self, number: int, rows: pa.Table) -> Parent:
+        """Another batch that the gate published."""
+        folder = self.root / f"making-{number}"
+        shutil.copytree(self.world.published, folder)
+        own = replace(self.world, published=folder)
+        resource = f"vendor-a/stones@{number}"
+
+        def named(said: dict[str, Any]) -> None:
+            said["predicate"]["resourceUri"] = said["subject"][0]["name"] = f"dataset:{resource}"
+
+        own.of_files({"x.parquet": rows})
+        own.republish(named)
+        digest = own.said["subject"][0]["digest"]["sha256"]
+        folder.rename(self.root / digest)
+        return Parent(
+            resource=resource,
+            attestation_sha256=sha256((self.root / digest / "attestation.dsse.json").read_bytes()),
+            published_sha256=digest,
+            rows=rows.num_rows,
+        )
+
+    def sign(self, key: Ed25519PrivateKey, parents: list[Parent] | None = None) -> None:
+        payload = frozen.build(self.name, parents or self.parents, self.world.now)
+        self.envelope = self.world.sign(payload, key)
+        self.log()
+
+    def log(self, ledger: Ledger | None = None, event: str = "dataset.frozen") -> None:
+        """The list gets its entry in the log, and its proof."""
+        ledger = ledger or self.world.ledger
+        digest, now = sha256(self.envelope), self.world.now
+        refs = [digest] if event == "verdict" else []
+        index = ledger.append(event, at=now, via="cli", subject=digest, refs=refs)
+        self.proof = ledger.prove(index)
+
+    def given(self, **changes: Any) -> dict[str, Any]:
+        own = {"attestation": self.envelope, "proof": self.proof}
+        return {"root": self.root, "resource": self.name} | own | changes
+
+    def write(self) -> dict[str, Any]:
+        """Put it where `auditor dataset freeze` does; how it is named then."""
+        (self.root / "frozen").mkdir(exist_ok=True)
+        (self.root / "frozen" / f"{self.name}.dsse.json").write_bytes(self.envelope)
+        (self.root / "frozen" / f"{self.name}.proof.tlog").write_bytes(self.proof)
+        named = f"frozen/{self.name}.dsse.json"
+        return {"root": self.root, "resource": self.name, "attestation": named}
+
+    def code(self, **changes: Any) -> str:
+        found: str = self.world.refused(**self.given(**changes))
+        return found
+
+
+@pytest.fixture
+def made(world: Any) -> Frozen:
+    return Frozen(world)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +21,13 @@ from auditor.provenance.strict_json import canonical
 from auditor.transparency import note as notes
 from auditor.verify import RollbackUnprotected
 
-_SPEC = importlib.util.spec_from_file_location(
-    "frozen_data_sets", Path(__file__).with_name("test_frozen.py")
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-_MODULE = importlib.util.module_from_spec(_SPEC)
-sys.modules[_SPEC.name] = _MODULE
-_SPEC.loader.exec_module(_MODULE)
-NAME, Frozen, made = _MODULE.NAME, _MODULE.Frozen, _MODULE.made
-
 pytestmark = pytest.mark.slow
 
 
 def test_without_a_proof(made: Any) -> None:
     """Somebody with the gate's key freezes the batches that he likes, and leaves the log out."""
     given = made.write()
-    (made.root / "frozen" / f"{NAME}.proof.tlog").unlink()
+    (made.root / "frozen" / f"{made.name}.proof.tlog").unlink()
     assert made.world.refused(**given) == "PROOF_MISSING"
     assert made.code(proof="frozen/none.proof.tlog") == "PROOF_MISSING"
 
@@ -181,13 +169,13 @@ def test_a_renewed_proof_is_for_what_the_log_knows(made: Any) -> None:
     stray = made.root / "frozen" / "autumn.dsse.json"
     stray.write_bytes(made.world.sign(b"{}", made.world.gate))
     linked = made.root / "frozen" / "linked.dsse.json"
-    linked.symlink_to(made.root / "frozen" / f"{NAME}.dsse.json")
+    linked.symlink_to(made.root / "frozen" / f"{made.name}.dsse.json")
     done = renew(made.root, made.world)
     assert done.exit_code == 13, done.output
     assert "knows nothing of autumn.dsse.json" in done.output
     assert "4 proof(s) written" in done.output
     kept = sorted(path.name for path in (made.root / "frozen").glob("*.tlog"))
-    assert kept == [f"{NAME}.proof.tlog"]
+    assert kept == [f"{made.name}.proof.tlog"]
 
 
 def test_nothing_to_renew(made: Any, tmp_path: Path) -> None:

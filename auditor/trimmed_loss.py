@@ -1,7 +1,9 @@
-"""Which rows of a batch a model should not learn from: those with the largest loss.
+"""Which rows of a batch a model should not learn from: those whose labels are least expected.
 
-The loss is that of a model of trusted rows: one round of iterative trimmed loss, without the danger
-that the rows in question teach the model. Honest rows that are hard to tell are among them.
+The order is that of the rule: by the tail of the loss or, where that is rarer, of the doubt in the
+label's class (AUD-L001); by the tail of the residual (AUD-L003). The model is one of trusted rows:
+one round of iterative trimmed loss, without the danger that the rows in question teach the model.
+Honest rows that are hard to tell are among them.
 
 Shen & Sanghavi 2019 (ITLM), Jagielski et al. 2018 (TRIM).
 """
@@ -21,7 +23,7 @@ from auditor.sample_weight import SampleWeight
 Mask = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float32]
 
-#: The rules that rank by the tail of the loss: of classes, of real-valued targets.
+#: The rules that rank rows by their labels: by classes, by real-valued targets.
 RULES: Final = ("AUD-L001", "AUD-L003")
 
 

@@ -207,7 +207,7 @@ class OutputSettings(Section):
     samples: bool = True
     """Whether reports show values of suspicious rows."""
     sample_weight: float = Field(default=0.0, ge=0, le=0.2, allow_inf_nan=False)
-    """Share of a batch's rows, those with the largest loss under the model of trusted rows, that
+    """Share of a batch's rows, those whose labels the model of trusted rows expects least, that
     get weight 0 in the column `_auditor_weight` of published files; the others get 1. Rows that are
     set aside count as trimmed. 0: no such column. HOLD where no loss is known."""
 

@@ -198,8 +198,8 @@ def weighed(said: SampleWeight) -> str:
     if not said.rule:
         return "All have weight 1: people let them go."
     return (
-        f"{plural(said.rows, 'published row')} got weight 0: the largest losses by {said.rule}, at "
-        f"most {percent(round(said.share * 10_000), 10_000)} of the batch."
+        f"{plural(said.rows, 'published row')} got weight 0: the least expected labels by "
+        f"{said.rule}, at most {percent(round(said.share * 10_000), 10_000)} of the batch."
     )
 
 

@@ -2,7 +2,7 @@
 
 As in `harm`: a fifth of the clean batch is held out, the attack is planted in the rest, the gate
 publishes what it publishes. Then the same model is fitted to the published rows, once without
-weights and once for each share of rows that get weight 0 because their loss is the largest.
+weights and once for each share of rows that get weight 0 because their labels are expected least.
 """
 
 from __future__ import annotations

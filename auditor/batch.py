@@ -14,6 +14,8 @@ Value = TypeVar("Value")
 
 #: Rows a chunk holds at most. Big enough for vectorised kernels, small enough to bound memory.
 CHUNK_ROWS: Final = 131_072
+#: Columns whose names start like this are ours.
+OWN: Final = "_auditor_"
 
 #: The roles we know by name. Roles are open: one that no detector knows is carried, not refused.
 KNOWN_ROLES: Final = (
@@ -165,6 +167,12 @@ class TableBatch:
 
 def _empty(rows: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
+
+
+def reserved(schema: pa.Schema) -> str | None:
+    """Why a schema from outside is refused: it has a column whose name, in any case, is ours."""
+    ours = next((name for name in schema.names if name.casefold().startswith(OWN)), None)
+    return f"column {ours[:80]!r}: names that start with {OWN} are ours" if ours else None
 
 
 def read_columns(batch: Batch, columns: Sequence[str]) -> pa.Table:

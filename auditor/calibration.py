@@ -21,7 +21,7 @@ from auditor.baseline_content import from_parquet, to_parquet
 from auditor.baseline_files import as_stored, read, write
 from auditor.baseline_parts import Origin, cut, fitting
 from auditor.baseline_sampling import draw, merged
-from auditor.batch import Batch, Roles, TableBatch
+from auditor.batch import Batch, Roles, TableBatch, reserved
 from auditor.clean_rate import Trial, clean, measure, trial
 from auditor.context import Context, Detector
 from auditor.copies import take_rows
@@ -173,8 +173,8 @@ def _held(whole: Baseline, plan: Plan) -> Trial:
 
 def _first(batch: Batch, plan: Plan, seed: int) -> tuple[Frame, tuple[Piece, ...]]:
     """The frame that the first batch fixes, and its parts."""
-    if ours := [name for name in batch.schema.names if name.casefold().startswith("_auditor_")]:
-        raise BaselineError(f"column {ours[0][:80]!r}: names that start with _auditor_ are ours")
+    if refused := reserved(batch.schema):
+        raise BaselineError(refused)
     drawn = draw(batch, seed, plan.sample_rows)
     sample = take_rows(batch, batch.schema.names, drawn.chosen[drawn.main])
     empty = batch.schema.empty_table()

@@ -26,7 +26,7 @@ from auditor.readers import StagedBatch, ingest, resolve
 from auditor.roles import Trusted as TrustedRoles
 from auditor.roles import describe, infer_roles
 from auditor.screening import stated_policy
-from auditor.site import Trusted, is_below, load_trusted, own_version, utc_now, workspace
+from auditor.site import Trusted, load_trusted, own_version, utc_now, workspace
 from auditor.trials import Ground, window_of
 from auditor.trimming import as_supplied
 
@@ -84,8 +84,7 @@ def _read(
     """Ingest, and give columns the baseline's roles where the settings do not name them."""
     sources = resolve(paths)
     ingested = ingest(sources, staging=staging, limits=settings.limits.as_limits(), progress=say)
-    if is_below(settings.outputs.publish_to, (source.path for source in sources)):
-        ingested = as_supplied(ingested)
+    ingested = as_supplied(ingested, sources, settings)
     if ingested.batch is None or ingested.findings:
         found = ingested.findings
         raise BatchError(found[0].message if found else "no rows could be read")

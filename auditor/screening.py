@@ -11,7 +11,7 @@ from typing import Final
 
 from auditor import agreed_columns, known_files, power
 from auditor.baseline import Baseline
-from auditor.batch import Roles
+from auditor.batch import Roles, reserved
 from auditor.coded import coded
 from auditor.config import Settings, detector_options
 from auditor.context import Context
@@ -187,11 +187,9 @@ def with_self_measurement(
 def reader_outcomes(ingested: Ingest, run: Run) -> list[Outcome]:
     """What reading found, as outcomes of its two rules, and the columns against the baseline's."""
     found = list(ingested.findings)
-    names = ingested.batch.schema.names if ingested.batch else []
-    ours = [name for name in names if name.casefold().startswith("_auditor_")]
-    if ours:  # they would stand twice in the quarantined rows, or weigh rows for a training job
-        text = f"column {ours[0][:80]!r}: names that start with _auditor_ are ours"
-        found.append(unusable("the batch", "SCHEMA", text))
+    if ingested.batch is not None and (refused := reserved(ingested.batch.schema)):
+        # It would stand twice in the quarantined rows, or weigh rows for a training job.
+        found.append(unusable("the batch", "SCHEMA", refused))
     columns = Outcome(rule=agreed_columns.OTHER_COLUMNS.id, skipped="the batch could not be read")
     if ingested.batch is not None:
         columns = agreed_columns.compare(ingested.batch, run.trusted.baseline, _named(run))

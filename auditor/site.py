@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -102,12 +102,6 @@ def _refuse_below(quarantine: Path, inbox: Path) -> None:
             f"outputs.quarantine_to ({quarantine}) lies in flows.inbox ({inbox}); "
             "what is set aside there would be read again"
         )
-
-
-def is_below(root: Path, paths: Iterable[Path]) -> bool:
-    """Whether there are paths, and all of them lie below a folder."""
-    found = [path.resolve().is_relative_to(root.resolve()) for path in paths]
-    return bool(found) and all(found)
 
 
 def load_trusted(settings: Settings, site_key: bytes, now: dt.datetime | None = None) -> Trusted:

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from auditor.config import Settings
 from auditor.model import Mode, Outcome
-from auditor.readers import Ingest
+from auditor.readers import Ingest, Source
 from auditor.run import Decided, Run
 from auditor.sample_weight import without_field
 from auditor.trimmed_loss import Weights, released, unknown, weigh
@@ -52,9 +53,13 @@ def _calibrated(run: Run) -> frozenset[str]:
     return frozenset(rule for rule, stored in kept.items() if stored)
 
 
-def as_supplied(ingested: Ingest) -> Ingest:
-    """What was read of published files, without the column that the gate added."""
-    batch = ingested.batch
-    if batch is None:
+def as_supplied(ingested: Ingest, sources: Sequence[Source], settings: Settings) -> Ingest:
+    """What was read; of files that all were published here, without the column that the gate added.
+
+    From anywhere else the column is refused by its name.
+    """
+    batch, published = ingested.batch, settings.outputs.publish_to.resolve()
+    ours = all(source.path.resolve().is_relative_to(published) for source in sources)
+    if batch is None or not sources or not ours:
         return ingested
     return replace(ingested, batch=replace(batch, schema=without_field(batch.schema)))

@@ -22,7 +22,7 @@ from auditor.promotion import Accepted, accepted
 from auditor.readers import Ingest, StagedBatch, ingest, resolve
 from auditor.report_records import RoleRecord
 from auditor.roles import describe, infer_roles
-from auditor.site import is_below, utc_now, workspace
+from auditor.site import utc_now, workspace
 from auditor.site_ledger import ledger_of
 from auditor.trimming import as_supplied
 
@@ -44,8 +44,7 @@ def read_trusted(
     ingested = ingest(
         sources, staging=staging, limits=settings.limits.as_limits(), progress=progress
     )
-    if is_below(settings.outputs.publish_to, (source.path for source in sources)):
-        ingested = as_supplied(ingested)
+    ingested = as_supplied(ingested, sources, settings)
     if ingested.batch is None or ingested.findings:
         raise BatchError(_first_problem(ingested))
     roles, records = infer_roles(

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from auditor import site_suppressions, suites
 from auditor.afterwards import quarantined
-from auditor.afterwards.quarantined import OWN, Aside
+from auditor.afterwards.quarantined import Aside
 from auditor.attesting import settings_digest
+from auditor.batch import OWN
 from auditor.config import Settings
 from auditor.errors import ConfigError, TrustError
 from auditor.ledger import Ledger

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS: Final = "rows.parquet"
-#: Columns of `rows.parquet` that are ours.
-OWN: Final = "_auditor_"
 _DECISIONS: Final = "decisions"
 
 

@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from auditor.afterwards.logged_runs import named_file
-from auditor.afterwards.quarantined import OWN, Aside
+from auditor.afterwards.quarantined import Aside
 from auditor.afterwards.waived import Joined, Mask, Waived
-from auditor.batch import Batch, BatchKind, Roles
+from auditor.batch import OWN, Batch, BatchKind, Roles
 from auditor.engine import run as run_detectors
 from auditor.errors import BatchError
 from auditor.model import Family, Outcome, Verdict

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from auditor.afterwards.logged_runs import LoggedRun, named_file
-from auditor.afterwards.quarantined import OWN, Aside
-from auditor.batch import Roles, as_text
+from auditor.afterwards.quarantined import Aside
+from auditor.batch import OWN, Roles, as_text
 from auditor.errors import LedgerError
 from auditor.history import Written
 from auditor.history.sync import published as history_record

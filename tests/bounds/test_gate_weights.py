@@ -87,7 +87,7 @@ def test_every_file_has_the_column_and_its_rows_in_their_order(weighing: Any) ->
     zero = [int((t[COLUMN].to_numpy() == 0).sum()) for t in found.values()]
     assert sum(zero) == 20 == weighing.report()["sample_weight"]["rows"]
     assert min(zero) > 0
-    assert "20 published rows got weight 0: the largest losses by AUD-L001" in done.out
+    assert "20 published rows got weight 0: the least expected labels by AUD-L001" in done.out
 
 
 def test_without_the_setting_files_are_published_as_they_came(weighing: Any) -> None:

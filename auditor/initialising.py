@@ -15,6 +15,7 @@ from auditor.config import load
 from auditor.errors import ConfigError
 from auditor.formats.escape import terminal
 from auditor.report_records import RoleRecord
+from auditor.roles import recorded
 from auditor.trusting import read_trusted
 
 Progress = Callable[[str], None]
@@ -80,7 +81,7 @@ def _yaml(name: str, records: Sequence[RoleRecord]) -> str:
         f"name: {name}",
         "roles:",
     ]
-    for role, columns in _by_role(records).items():
+    for role, columns in recorded(records).assigned.items():
         quoted = ", ".join(_quoted(column) for column in columns)
         lines.append(f"  {role}: [{quoted}]")
     if not any(record.role == "label" for record in records):
@@ -92,13 +93,6 @@ def _yaml(name: str, records: Sequence[RoleRecord]) -> str:
         "  unsigned: note   # hold or reject, once your suppliers sign their manifests",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _by_role(records: Sequence[RoleRecord]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for record in records:
-        found.setdefault(record.role, []).extend(record.columns)
-    return found
 
 
 def _quoted(column: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -371,6 +371,14 @@ def _as_trusted(
         found |= {} if role in closed else dict.fromkeys(here, (role, "as in the baseline"))
     new = [n for n in schema.names if n not in trusted.columns and n not in named]
     return found | dict.fromkeys(new, (_IGNORED, "the baseline has no such column"))
+
+
+def recorded(records: Iterable[RoleRecord]) -> Roles:
+    """The roles that a report tells of. One role has a record for each reason it was given for."""
+    found: dict[str, tuple[str, ...]] = {}
+    for record in records:
+        found[record.role] = (*found.get(record.role, ()), *record.columns)
+    return Roles(found)
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from auditor.lifecycle.decisions import About
 from auditor.provenance.codes import CODES
 from auditor.provenance.refused import Refused
 from auditor.provenance.sequence import compare_clock
+from auditor.roles import recorded
 from auditor.site import workspace
 from auditor.site_ledger import ledger_of
 from auditor.trust.policy import TrustPolicy
@@ -147,12 +148,8 @@ def _contributors(aside: Aside) -> frozenset[str]:
     """Contributor ids of the rows, as text."""
     import pyarrow.compute as pc
 
-    columns = [
-        column
-        for role in aside.logged.report.roles
-        if role.role in ("contributor", "annotator")
-        for column in role.columns
-    ]
+    roles = recorded(aside.logged.report.roles)
+    columns = (*roles.columns("contributor"), *roles.columns("annotator"))
     table = aside.table()
     found: set[str] = set()
     for column in columns:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from auditor.afterwards.logged_runs import named_file
 from auditor.afterwards.quarantined import Aside
 from auditor.afterwards.waived import Joined, Mask, Waived
-from auditor.batch import OWN, Batch, BatchKind, Roles
+from auditor.batch import OWN, Batch, BatchKind
 from auditor.engine import run as run_detectors
 from auditor.errors import BatchError
 from auditor.model import Family, Outcome, Verdict
@@ -33,6 +33,7 @@ from auditor.provenance.refused import Refused
 from auditor.provenance.verification import Verification
 from auditor.readers import Ingest, Source, StagedBatch, ingest
 from auditor.report_records import SelfMeasurement
+from auditor.roles import recorded
 from auditor.run import Decided, Run, Screened
 from auditor.screening import (
     context_for,
@@ -84,7 +85,7 @@ def screen(run: Run, ingested: Ingest, aside: Aside, waived: Waived) -> Screened
     if ingested.batch is None:
         raise BatchError("the rows that were set aside cannot be read as a batch")
     told = aside.logged.report
-    roles = Roles({record.role: record.columns for record in told.roles})
+    roles = recorded(told.roles)
     batch = replace(ingested.batch, roles=roles, kind=BatchKind(told.batch_kind))
     ingested = replace(ingested, batch=batch)
     verification = _verification(run, aside)

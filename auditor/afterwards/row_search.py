@@ -26,6 +26,7 @@ from auditor.history.sync import published as history_record
 from auditor.ledger import Entry
 from auditor.readers import Limits, StagedBatch, ingest, resolve
 from auditor.report_records import Report
+from auditor.roles import recorded
 from auditor.rowhash import KeyIndex, Words, batch_keys, row_keys, scheme
 
 _SUSPECTS: Final = "suspects.parquet"
@@ -46,14 +47,10 @@ class Seen:
     published: Path | None = None
     aside: Aside | None = None
 
-    def columns(self, role: str) -> tuple[str, ...]:
-        """The columns of a role in this run."""
-        return tuple(c for r in self.report.roles if r.role == role for c in r.columns)
-
     @property
-    def content(self) -> tuple[str, ...]:
-        """The columns that its rows are keyed by."""
-        return Roles({role.role: role.columns for role in self.report.roles}).content
+    def roles(self) -> Roles:
+        """Who played which role in this run."""
+        return recorded(self.report.roles)
 
 
 class Wanted(Protocol):
@@ -105,7 +102,7 @@ class ByRows:
 
     def found_in(self, run: Seen) -> Iterator[str]:
         """See `Wanted`."""
-        columns = run.content
+        columns = run.roles.content
         if run.logged is None or not columns or set(columns) - set(self.batch.schema.names):
             return
         named = history_record(run.entry)
@@ -138,7 +135,7 @@ class ById:
 
     def found_in(self, run: Seen) -> Iterator[str]:
         """See `Wanted`."""
-        columns = run.columns("id")
+        columns = run.roles.columns("id")
         if run.logged is not None and run.published is not None:
             for file in run.logged.summary.files:
                 content = named_file(run.published / file.name, {file.sha256})

@@ -14,6 +14,7 @@ from auditor.afterwards.logged_runs import LoggedRun, named_file
 from auditor.compromise import recall_candidates
 from auditor.errors import LedgerError
 from auditor.provenance.times import format_time
+from auditor.roles import recorded
 
 By = Literal["key", "source", "contributor", "batch"]
 
@@ -82,7 +83,7 @@ def _sent_by(run: LoggedRun, contributor: str, desk: Desk, among: Known) -> bool
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    columns = [c for r in run.report.roles if r.role == "contributor" for c in r.columns]
+    columns = recorded(run.report.roles).columns("contributor")
     folder = desk.roots.publish_to / run.summary.sha256
     for file in run.summary.files:
         if any(part == f"{c}={contributor}" for part in Path(file.name).parts for c in columns):

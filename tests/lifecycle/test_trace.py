@@ -166,3 +166,16 @@ def test_rows_that_were_purged_are_still_found_by_their_id(world: Any) -> None:
     (folder / "rows.parquet").unlink()
     done = trace(world, "copy-3")
     assert "of b.parquet, suspicious:" in done.out
+
+
+def test_features_that_were_found_for_several_reasons_are_all_compared(world: Any) -> None:
+    """A report tells of numbers and of categories apart; both are features."""
+    site = world.site
+    site.settings.pop("baseline")
+    site.configure(roles={"label": ["label"]}, name="guessed")
+    table = site.rows(200, 78)
+    table = table.append_column("cut", pa.array(["fair", "good"] * 100))
+    assert site.call("gate", site.write("in/guessed.parquet", table), "-q").code == 0
+    done = trace(world, site.write("new.parquet", renamed(table.slice(20, 9))))
+    assert "9 of 9 rows are among those that it published" in done.out
+    assert "other types" not in done.out

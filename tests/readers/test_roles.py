@@ -8,7 +8,7 @@ import pytest
 
 from auditor.batch import KNOWN_ROLES, Roles, TableBatch
 from auditor.errors import ConfigError
-from auditor.roles import Trusted, describe, infer_roles
+from auditor.roles import Trusted, describe, infer_roles, recorded
 
 ROWS = 400
 RANDOM = np.random.default_rng(0)
@@ -19,6 +19,10 @@ def roles_of(columns: dict[str, object], **overrides: object) -> dict[str, tuple
     roles, records = infer_roles(batch.schema, describe(batch), overrides)
     assert sorted(name for record in records for name in record.columns) == sorted(columns)
     assert all(record.reason for record in records)
+    told = recorded(records).assigned.items()
+    assert {role: set(names) for role, names in told} == {
+        role: set(names) for role, names in roles.assigned.items()
+    }
     return dict(roles.assigned)
 
 

@@ -66,8 +66,8 @@ from auditor.ulid import RANDOM_BYTES, new_ulid
 from auditor.workspace import Visible
 
 _UNJUDGED: Final = (
-    "no rule had a certain claim, but without a baseline labels, outliers and copies were only "
-    "ranked, not judged: this is not a clean bill of health"
+    "no rule asks for more than a note, but without a baseline labels, outliers and copies were "
+    "only ranked, not judged: this is not a clean bill of health"
 )
 
 

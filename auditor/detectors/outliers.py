@@ -75,7 +75,7 @@ class Options:
 
     levels: tuple[float, ...] = (0.99, 0.999)
     report_level: float = 0.05
-    trees: int = 100
+    trees: int = 50
 
 
 @dataclass(frozen=True)

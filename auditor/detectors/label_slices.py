@@ -1,10 +1,11 @@
 """A label that is too frequent in a slice of rows (attacks: targeted flips, bias).
 
 Shows as more rows of a label in a slice (column = value, column in a range, two of them together,
-a region around a centre of trusted rows, rows that the model is as sure about) than a model of
-trusted rows and the same slice among trusted rows explain. Flips of a subpopulation are few among
-all rows and many in their slice, whoever sent them. Misses subpopulations that nothing of this cuts
-out, and labels that nothing in the features speaks for or against.
+a region around a centre of trusted rows, rows that the model is as sure about, or expects the same
+label of) than a model of trusted rows and the same slice among trusted rows explain. Flips of a
+subpopulation are few among all rows and many in their slice, whoever sent them. Misses
+subpopulations that nothing of this cuts out, and labels that nothing in the features speaks for or
+against.
 
 Rao 1948 (score tests); Jagielski et al. 2021 (Subpopulation data poisoning attacks).
 """
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,19 +29,16 @@ from auditor.errors import Unavailable
 from auditor.features import Encoder, Matrix, numbers
 from auditor.items import Slot, fit_slots
 from auditor.labels.model import Classes, Codes, LabelModel, Model, Scores, out_of_fold
+from auditor.labels.predicted import Items, Likeliest, Margins, Predicted
 from auditor.labels.slices import REGIONS, Cut, Labelled, Slice, label_slices
 from auditor.labels.trusted import trusted_labels
 from auditor.model import Effect, Family, Finding, Outcome, Rule, Severity, row_table
 from auditor.regions import Partition, fit_regions
 
-Items = npt.NDArray[np.int32]
-
 #: Classes whose residuals are looked at, the most frequent ones.
 CLASSES = 20
 #: More distinct values than this in a real-valued label make it a target to regress on.
 CONTINUOUS = 50
-#: Shares of trusted rows below which the model's margin is a bin of its own.
-UNDECIDED = (0.03, 0.06, 0.12, 0.25, 0.5)
 #: Probabilities that differ by less are equal: sums depend on the order of rows.
 EQUAL = 1e-9
 #: Rows that are searched for each trusted one at most. Trusted rows are the smaller side then: all
@@ -63,35 +60,7 @@ class Options:
     report_level: float = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Margins:
-    """A partition by how undecided the model is: lowest margins first, float64[k - 1] edges."""
-
-    edges: Scores
-    names: tuple[str, ...]
-
-    @classmethod
-    def fit(cls, chances: Scores) -> Margins:
-        """Bins that hold these shares of trusted rows."""
-        edges = np.unique(np.quantile(_margin(chances), UNDECIDED))
-        ends = [0.0, *edges.tolist(), 1.0]
-        return cls(
-            edges, tuple(f"margin of the model {a:.2g} to {b:.2g}" for a, b in pairwise(ends))
-        )
-
-    def codes(self, chances: Scores) -> Items:
-        """The bin of each row: int32[n]."""
-        return np.searchsorted(self.edges, _margin(chances), side="right").astype(np.int32)
-
-
-def _margin(chances: Scores) -> Scores:
-    """The likeliest label's probability minus the next one's: float64[n]."""
-    two = np.partition(chances, -2, axis=1)[:, -2:]
-    margin: Scores = two[:, 1] - two[:, 0]
-    return margin
-
-
-Way = Slot | Partition | Margins
+Way = Slot | Partition | Predicted
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +92,7 @@ class Side:
 
     def items(self, cut: Way) -> Items:
         """The item of each row in a cut: int32[n]."""
-        if isinstance(cut, Margins):
+        if isinstance(cut, Predicted):
             return cut.codes(self.chances)
         if isinstance(cut, Partition):
             return cut.codes(self.matrix)
@@ -164,7 +133,7 @@ class Trusted:
     encoder: Encoder
     model: LabelModel
     side: Side
-    partitions: tuple[Partition | Margins, ...]
+    partitions: tuple[Partition | Predicted, ...]
 
     @classmethod
     def fit(cls, baseline: Baseline, settings: Options, seed: int, shared: Shared) -> Trusted:
@@ -180,7 +149,8 @@ class Trusted:
             table.filter(pa.array(known)), codes[known], fitted.matrix[known], held_out[known]
         )
         regions = fit_regions(side.table, fitted.encoder, side.matrix, seed=baseline.seed)
-        partitions: tuple[Partition | Margins, ...] = (*regions, Margins.fit(side.chances))
+        said = Margins.fit(side.chances), Likeliest.of(classes.names)
+        partitions: tuple[Partition | Predicted, ...] = (*regions, *said)
         return cls(classes, fitted.encoder, fitted.model, side, partitions)
 
 
@@ -319,7 +289,7 @@ class LabelSlices:
         cuts = (*slots, *partitions)
         widths = [Cut(slot.column, slot.width) for slot in slots]
         widths += [
-            Cut("", len(one.names), REGIONS if isinstance(one, Partition) else "margins")
+            Cut("", len(one.names), REGIONS if isinstance(one, Partition) else one.kind)
             for one in partitions
         ]
         hits = [

@@ -49,3 +49,18 @@ def test_a_slice_that_is_found_in_some_rows_is_told_with_all(
     assert found.own == {(row + size) % (3 * size) for row in found.own}
     mask = np.tile(planted.mask.to_numpy(zero_copy_only=False), 3)
     assert found.found(mask, Effect.QUARANTINE) >= 0.5
+
+
+def test_flips_between_two_labels_are_found_wherever_they_are(
+    clean_twin: pa.Table, diamonds_roles: Roles, drill: Callable
+) -> None:
+    """They are few in each slice of columns, and among all rows that the model is as sure about."""
+    label = clean_twin.column("price_band").to_numpy(zero_copy_only=False).astype(object)
+    rng = np.random.default_rng(5)
+    flipped = np.sort(rng.permutation(np.flatnonzero(label == "top"))[:16])
+    label[flipped] = "low"
+    place = clean_twin.schema.get_field_index("price_band")
+    planted = clean_twin.set_column(place, "price_band", pa.array(label))
+    found = drill(LabelSlices, planted)
+    mask = np.isin(np.arange(len(label)), flipped)
+    assert found.found(mask, Effect.QUARANTINE) >= 0.9

@@ -71,9 +71,19 @@ class Difference:
 
 
 def kind(type_: pa.DataType) -> str:
-    """`number`, `text`, `boolean`, `time`, `nothing`; any other type by its own name."""
-    inner = type_.value_type if pa.types.is_dictionary(type_) else type_
-    return next((name for name, matches in _KINDS if matches(inner)), str(inner))
+    """`number`, `text`, `boolean`, `time`, `nothing`, what holds them; other types by their name.
+
+    How the values of a list are called is no difference: `item` in Arrow, `element` in Parquet.
+    """
+    if pa.types.is_dictionary(type_):
+        return kind(type_.value_type)
+    if pa.types.is_struct(type_):
+        return "struct of " + ", ".join(f"{field.name!r} {kind(field.type)}" for field in type_)
+    if pa.types.is_fixed_size_list(type_):
+        return f"{type_.list_size} of {kind(type_.value_type)}"
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return f"list of {kind(type_.value_type)}"
+    return next((name for name, matches in _KINDS if matches(type_)), str(type_))
 
 
 def differences(mine: pa.Schema, trusted: pa.Schema) -> tuple[Difference, ...]:

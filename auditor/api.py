@@ -16,7 +16,7 @@ from auditor.errors import AuditorError, ConfigError
 from auditor.formats import render
 from auditor.model import Mode, Verdict
 from auditor.pipeline import audit as run_audit
-from auditor.readers import resolve, to_arrow
+from auditor.readers import resolve, takeable, to_arrow
 from auditor.report_records import FindingRecord, Report, RuleRecord
 from auditor.roles import meant
 from auditor.run import Job, Result
@@ -122,23 +122,10 @@ def audit(
         paths = [str(data)] if isinstance(data, str | Path) else [str(x) for x in data]
         job = Job(settings=settings, mode=Mode.AUDIT, sources=resolve(paths), name=paths[0])
         return Audit(run_audit(job), None)
-    table = _takeable(to_arrow(data))
+    table = takeable(to_arrow(data))
     return Audit(
         run_audit(Job(settings=settings, mode=Mode.AUDIT, table=table, name="table")), table
     )
-
-
-def _takeable(table: pa.Table) -> pa.Table:
-    """The table with plain strings for string views (polars), of which Arrow cannot take rows."""
-    fields = [
-        field.with_type(pa.large_string())
-        if pa.types.is_string_view(field.type)
-        else field.with_type(pa.large_binary())
-        if pa.types.is_binary_view(field.type)
-        else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(fields, table.schema.metadata))
 
 
 def _settings(

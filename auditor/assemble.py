@@ -264,12 +264,21 @@ def _baseline_record(baseline: Baseline | None) -> dict[str, Scalar] | None:
     }
 
 
+def _after_hold(decision: Decision) -> str:
+    if any(one.finding.evidence.get("code") == "REPLAY" for one in decision.decided):
+        return (
+            "The earlier verdict stands: use what that run published, if it published anything. "
+            "`auditor audit` looks at the batch once more."
+        )
+    return "Nothing is published. Mend what is named above and audit the same files again."
+
+
 def _next_steps(decision: Decision, facts: Facts, baseline: Baseline | None) -> tuple[str, ...]:
     passed = "Train on the published files; every row passed."
     if baseline is None:
         passed = (
             "Most kinds of poisoning cannot be judged without a baseline: read what was not judged "
-            "before you train. Training jobs refuse these files unless they ask for the level "
+            "before you train. By default training jobs refuse these files, whose attestation says "
             "AUDITOR_NO_BASELINE."
         )
     steps = {
@@ -282,9 +291,7 @@ def _next_steps(decision: Decision, facts: Facts, baseline: Baseline | None) -> 
             "Do not train on this batch. Ask the supplier for a corrected one.",
             "Codes and what they mean: docs/reference/codes.md.",
         ],
-        Verdict.HOLD: [
-            "Nothing is published. Mend what is named above and audit the same files again.",
-        ],
+        Verdict.HOLD: [_after_hold(decision)],
     }[decision.verdict]
     if facts.mode != Mode.GATE and decision.verdict in (Verdict.ACCEPT, Verdict.QUARANTINE):
         steps = [f"Nothing was published: this was `{facts.mode}`. `auditor gate` publishes."]

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from auditor.errors import BaselineError
+from auditor.parquet_bytes import table_of
 
 ROWS: Final = "rows.parquet"
 SAMPLE: Final = "sample.parquet"
@@ -105,8 +106,7 @@ def to_parquet(table: pa.Table) -> bytes:
 def from_parquet(name: str, content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     """A table; raises `BaselineError` for bytes that are none."""
     try:
-        wanted = None if columns is None else list(columns)
-        return pq.read_table(pa.BufferReader(content), columns=wanted, pre_buffer=False)
+        return table_of(content, columns)
     except (OSError, pa.ArrowInvalid) as error:
         raise BaselineError(f"{name}: cannot be read ({error})") from error
 

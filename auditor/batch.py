@@ -211,8 +211,66 @@ def distinct(values: Sequence[str | None]) -> tuple[list[str], list[int]]:
 
 
 def as_text(column: pa.Array) -> pa.Array:
-    """Any flat column as strings; numbers as Arrow writes them."""
-    return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
+    r"""Any flat column as strings; numbers as Arrow writes them.
+
+    Bytes are text where they are UTF-8, else with `\xff` for what is not; 16 bytes of fixed size
+    (UUID, MD5) are hex.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        return pa.chunked_array([as_text(chunk) for chunk in column.chunks], pa.string())
+    if isinstance(column, pa.ExtensionArray):
+        return as_text(column.storage)
+    if pa.types.is_dictionary(column.type):
+        return as_text(column.dictionary).take(column.indices)
+    if not _is_bytes(column.type):
+        return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
+    encoded = pc.dictionary_encode(column.cast(pa.binary()))
+    short = column.type == pa.binary(16)
+    names = [
+        value.hex() if short else value.decode("utf-8", "backslashreplace")
+        for value in encoded.dictionary.to_pylist()
+    ]
+    return pa.array(names, pa.string()).take(encoded.indices)
+
+
+def _is_bytes(type_: pa.DataType) -> bool:
+    return any(
+        matches(type_)
+        for matches in (
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            pa.types.is_binary_view,
+            pa.types.is_fixed_size_binary,
+        )
+    )
+
+
+def cells(column: pa.Array) -> list[Any]:
+    """A column of any type as Python values; times that Python cannot hold as Arrow writes them.
+
+    Those are nanoseconds, years after 9999 and zones that this machine does not know.
+    """
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError, KeyError):  # an unknown zone is a KeyError
+        written = column.cast(_with_times(column.type, lambda t: pa.timestamp(t.unit)))
+        return list(written.cast(_with_times(written.type, lambda _: pa.string())).to_pylist())
+
+
+def _with_times(type_: pa.DataType, other: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """The type with another one in the place of each that holds times, also inside."""
+    if pa.types.is_timestamp(type_):
+        return other(type_)
+    if pa.types.is_temporal(type_):
+        return pa.string()
+    if pa.types.is_list(type_):
+        return pa.list_(_with_times(type_.value_type, other))
+    if pa.types.is_struct(type_):
+        return pa.struct([(field.name, _with_times(field.type, other)) for field in type_])
+    if pa.types.is_map(type_):
+        key, item = _with_times(type_.key_type, other), _with_times(type_.item_type, other)
+        return pa.map_(key, item)
+    return type_
 
 
 class Shared:

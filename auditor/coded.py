@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditor.batch import Batch
+from auditor.batch import Batch, as_text
 
 Codes = npt.NDArray[np.int64]
 
@@ -90,5 +90,5 @@ def code(columns: Iterable[pa.Array], *, missing: str | None = None) -> Coded:
 
 
 def _encoded(column: pa.Array, missing: str | None) -> pa.DictionaryArray:
-    text = pc.cast(pc.cast(column, pa.string()), pa.large_string())
+    text = pc.cast(as_text(column), pa.large_string())
     return pc.dictionary_encode(text if missing is None else pc.fill_null(text, missing))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditor.baseline import Baseline, count_batch
-from auditor.batch import Batch, as_text
+from auditor.batch import Batch, as_text, cells
 from auditor.coded import coded
 from auditor.copies import take_rows
 from auditor.features import Encoder, Matrix, is_category, is_number
@@ -52,7 +52,8 @@ def show_rows(batch: Batch, rows: Rows) -> dict[int, dict[str, Scalar]]:
     """The named rows as plain values, long text cut; hostile, so escape before printing."""
     wanted = np.unique(rows)
     table = take_rows(batch, batch.schema.names, wanted)
-    shown = [{name: plain(value) for name, value in row.items()} for row in table.to_pylist()]
+    columns = [[plain(value) for value in cells(column)] for column in table.columns]
+    shown = (dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True))
     return dict(zip(wanted.tolist(), shown, strict=True))
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditor.batch import BatchKind
+from auditor.batch import BatchKind, as_text
 from auditor.errors import BatchError
 from auditor.provenance.authority import Authority
 from auditor.provenance.comparison import ReceivedFile
@@ -139,7 +139,7 @@ class _Columns:
     def _texts(self, column: str) -> Iterator[pa.Array]:
         for chunk in self.batch.chunks([column]):
             try:
-                yield pc.cast(chunk.data.column(0), pa.string())
+                yield as_text(chunk.data.column(0))
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 text = f'The column "{printable(column)}" holds no texts.'
                 raise Refused("ROW_PROVENANCE", text) from error

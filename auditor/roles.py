@@ -217,10 +217,12 @@ def _embedding(column: _Column) -> str | None:
     return f"it is called {column.whole} and holds lists" if column.last in _VECTORS else None
 
 
+def _nested(column: _Column) -> str | None:
+    return "it is nested, and no embedding" if pa.types.is_nested(column.type) else None
+
+
 def _unusable(column: _Column) -> str | None:
     seen = column.statistics
-    if pa.types.is_nested(column.type):
-        return "it is nested, and no embedding"
     if not seen.values:
         return "it holds no value"
     if _is_time(column.type) or pa.types.is_temporal(column.type):
@@ -246,7 +248,10 @@ def _feature(column: _Column) -> str | None:
 
 
 #: Role and rule, first match wins. An id before a contributor: a unique `user_id` names rows.
+#: What is nested comes first: whatever it is called, it tells nobody apart.
 _RULES: Final[tuple[tuple[str, _Rule], ...]] = (
+    ("embedding", _embedding),
+    (_IGNORED, _nested),
     ("id", _id),
     ("contributor", _CONTRIBUTOR),
     ("annotator", _ANNOTATOR),
@@ -255,7 +260,6 @@ _RULES: Final[tuple[tuple[str, _Rule], ...]] = (
     ("weight", _WEIGHT),
     ("timestamp", _timestamp),
     ("text", _text),
-    ("embedding", _embedding),
     (_IGNORED, _unusable),
     ("feature", _feature),
 )

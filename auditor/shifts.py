@@ -113,7 +113,7 @@ def fit_bins(column: pa.ChunkedArray, *, classes: bool = False) -> Bins | None:
 
 
 def _frequent(column: pa.ChunkedArray) -> tuple[str, ...]:
-    text = pc.cast(column, pa.string()).combine_chunks().drop_null()
+    text = as_text(column).combine_chunks().drop_null()
     counted = sorted((-e["counts"], e["values"]) for e in pc.value_counts(text).to_pylist())
     return tuple(value for _, value in counted[:CATEGORIES])
 

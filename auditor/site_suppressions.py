@@ -81,10 +81,15 @@ def load(
         if mode != Mode.AUDIT:
             signers = _signed(content, path, policy, now)
     except Refused as refused:
-        raise TrustError(
-            f"suppressions: {path}: {refused} {CODES[refused.code].remedy}"
-        ) from refused
+        raise TrustError(f"suppressions: {path}: {refused} {_remedy(refused)}") from refused
     return Suppressions(listed=listed, signers=signers, content=content, at=now)
+
+
+def _remedy(refused: Refused) -> str:
+    """What to do; of codes that other documents have too, what to do about suppressions."""
+    if refused.code in ("UNSIGNED", "DECISION_THRESHOLD"):
+        return "Releasers of the trust policy sign it with `auditor suppressions sign`."
+    return CODES[refused.code].remedy
 
 
 def _signed(

@@ -12,7 +12,7 @@ from auditor import site_suppressions, suites
 from auditor.afterwards import quarantined
 from auditor.afterwards.quarantined import Aside
 from auditor.attesting import settings_digest
-from auditor.batch import OWN
+from auditor.batch import OWN, as_text
 from auditor.config import Settings
 from auditor.errors import ConfigError, TrustError
 from auditor.ledger import Ledger
@@ -154,7 +154,7 @@ def _contributors(aside: Aside) -> frozenset[str]:
     found: set[str] = set()
     for column in columns:
         if column in table.column_names and not column.startswith(OWN):
-            found |= {str(value) for value in pc.unique(table.column(column)).to_pylist()}
+            found |= set(as_text(pc.unique(table.column(column)).drop_null()).to_pylist())
     return frozenset(found)
 
 

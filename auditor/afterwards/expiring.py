@@ -15,6 +15,7 @@ from auditor.afterwards.desk import BREAK_GLASS, Desk
 from auditor.afterwards.quarantined import ROWS, Aside
 from auditor.afterwards.recalling import recall_runs, unsigned
 from auditor.afterwards.releasing import unfinished, verdicts
+from auditor.afterwards.selecting import known
 from auditor.errors import AuditorError
 from auditor.lifecycle.states import UNDECIDED, SetState, require_possible
 from auditor.provenance.refused import Refused
@@ -110,7 +111,7 @@ def _recall(desk: Desk, aside: Aside) -> frozenset[str]:
         return frozenset()
     reason = "an emergency release that no second person ratified within 24 hours"
     selector = {"batch": aside.set_sha256}
-    return recall_runs(desk, runs, selector, reason, unsigned).new
+    return recall_runs(desk, runs, selector, reason, unsigned, known(desk)).new
 
 
 def _log(desk: Desk, aside: Aside, event: str) -> None:

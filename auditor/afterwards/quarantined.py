@@ -13,6 +13,7 @@ from auditor.afterwards.logged_runs import LoggedRun, named_file
 from auditor.errors import AuditorError, ConfigError, LedgerError
 from auditor.ledger import NONE_YET, Entry, Ledger
 from auditor.lifecycle.states import SetHistory, set_history
+from auditor.parquet_bytes import table_of
 from auditor.provenance.refused import Refused
 from auditor.workspace import Workspace
 from auditor.workspace.durable import write_durably
@@ -55,10 +56,7 @@ class Aside:
 
     def table(self) -> pa.Table:
         """The rows as they were set aside; raises `LedgerError` as `content`."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        return pq.read_table(pa.BufferReader(self.content()), pre_buffer=False)
+        return table_of(self.content())
 
     def content(self) -> bytes:
         """The bytes of `rows.parquet`.

@@ -62,7 +62,7 @@ def recall(desk: Desk, selector: Selector, reason: str, person: Person | None = 
     if not chosen:
         what = f"no published batch is of {selector.by} {selector.value}"
         raise ConfigError("\n".join([what, *among.unknown]))
-    return recall_runs(desk, chosen, selector.image(), reason, _signed(desk, person))
+    return recall_runs(desk, chosen, selector.image(), reason, _signed(desk, person), among)
 
 
 def recall_runs(
@@ -71,9 +71,12 @@ def recall_runs(
     selector: Mapping[str, str],
     reason: str,
     seal: Callable[[bytes], tuple[bytes, str]],
+    among: Known,
 ) -> Recalled:
-    """Recall these runs; `seal` makes an envelope of the statement and says whose it is."""
-    among = known(desk)
+    """Recall these runs, which are `among` the known; `seal` says whose the statement is.
+
+    What could not be looked into when they were chosen is part of what is told.
+    """
     reached = along_parents(chosen, [run.published() for run in among.runs])
     # Looked up before the states: whoever recalls one of them meanwhile makes this command fail.
     heads = {one.batch_sha256: desk.ledger.head_of(one.batch_sha256) for one in reached}

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from auditor.afterwards.logged_runs import named_file
 from auditor.afterwards.quarantined import Aside
@@ -27,6 +26,7 @@ from auditor.batch import OWN, Batch, BatchKind
 from auditor.engine import run as run_detectors
 from auditor.errors import BatchError
 from auditor.model import Family, Outcome, Verdict
+from auditor.parquet_bytes import table_of
 from auditor.provenance.digests import subject_digest
 from auditor.provenance.entries import FileEntry
 from auditor.provenance.refused import Refused
@@ -59,9 +59,7 @@ def waived_by(aside: Aside, waives: Sequence[tuple[str, str]], runs: Path) -> Wa
         LedgerError: that file is not the one that the ledger names.
     """
     content = named_file(runs / aside.run / FINDINGS, {aside.findings_sha256})
-    found = pq.read_table(
-        pa.BufferReader(content), columns=["finding", "rule", "file", "row"], pre_buffer=False
-    )
+    found = table_of(content, ["finding", "rule", "file", "row"])
     places = _places(aside.table())
     rules: dict[str, Mask] = {}
     for rule, finding in waives:

@@ -24,6 +24,7 @@ from auditor.errors import LedgerError
 from auditor.history import Written
 from auditor.history.sync import published as history_record
 from auditor.ledger import Entry
+from auditor.parquet_bytes import open_parquet_bytes
 from auditor.readers import Limits, StagedBatch, ingest, resolve
 from auditor.report_records import Report
 from auditor.roles import recorded
@@ -103,7 +104,13 @@ class ByRows:
     def found_in(self, run: Seen) -> Iterator[str]:
         """See `Wanted`."""
         columns = run.roles.content
-        if run.logged is None or not columns or set(columns) - set(self.batch.schema.names):
+        if run.logged is None or not columns:
+            return
+        if missing := set(columns) - set(self.batch.schema.names):
+            if missing <= _in_folders(run.report):  # a file of such a batch lacks them
+                what = ", ".join(sorted(missing))
+                text = f"{run.folder.name}: folders say its {what}; rows were not compared"
+                self.unknown.append(text)
             return
         named = history_record(run.entry)
         record = Written(run.folder, named).read() if named else None
@@ -139,9 +146,7 @@ class ById:
         if run.logged is not None and run.published is not None:
             for file in run.logged.summary.files:
                 content = named_file(run.published / file.name, {file.sha256})
-                places = self._places(
-                    pq.ParquetFile(pa.BufferReader(content), pre_buffer=False), columns
-                )
+                places = self._places(open_parquet_bytes(content), columns)
                 yield from (f"row {place} of the published {file.name}" for place in places)
         kept = run.aside is not None and run.aside.has_rows()
         if run.aside is not None and kept:
@@ -152,7 +157,7 @@ class ById:
         wanted = [name for name in columns if name in parquet.schema_arrow.names]
         found: list[int] = []
         start = 0
-        for part in parquet.iter_batches(columns=wanted) if wanted else ():
+        for part in parquet.iter_batches(columns=wanted, use_threads=False) if wanted else ():
             hits = self._hits(part.column(0))
             found += [start + place for place in hits]
             start += part.num_rows
@@ -163,9 +168,10 @@ class ById:
         return [int(place) for place in pc.indices_nonzero(pc.fill_null(same, False)).to_pylist()]
 
     def _set_aside(self, table: pa.Table, columns: Sequence[str]) -> Iterator[str]:
+        told = table.select([f"{OWN}{name}" for name in ("file", "row", "rules", "reason")])
         for name in [each for each in columns if each in table.column_names][:1]:
             for place in self._hits(table.column(name).combine_chunks())[:_SHOWN]:
-                line = table.slice(place, 1).to_pylist()[0]
+                line = told.slice(place, 1).to_pylist()[0]
                 where = f"row {line[f'{OWN}row']} of {line[f'{OWN}file']}"
                 yield f"{where}, set aside: {line[f'{OWN}rules']} {line[f'{OWN}reason']}"
 
@@ -180,6 +186,12 @@ class ById:
         for line in table.slice(0, _SHOWN).to_pylist():
             if not (line["quarantined"] and kept):
                 yield f"row {line['row']} of {line['file']}, suspicious: {line['reason']}"
+
+
+def _in_folders(report: Report) -> set[str]:
+    """Columns that `key=value` folders of the batch gave."""
+    parts = (part for file in report.files for part in file.name.split("/")[:-1])
+    return {part.split("=", 1)[0] for part in parts if "=" in part}
 
 
 def rows_of(

@@ -11,8 +11,10 @@ from typing import Literal
 from auditor.afterwards import logged_runs
 from auditor.afterwards.desk import Desk
 from auditor.afterwards.logged_runs import LoggedRun, named_file
+from auditor.batch import as_text
 from auditor.compromise import recall_candidates
 from auditor.errors import LedgerError
+from auditor.parquet_bytes import open_parquet_bytes
 from auditor.provenance.times import format_time
 from auditor.roles import recorded
 
@@ -81,7 +83,6 @@ def _sent_by(run: LoggedRun, contributor: str, desk: Desk, among: Known) -> bool
     """Whether the published rows of a run name a contributor; what cannot be read is unknown."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     columns = recorded(run.report.roles).columns("contributor")
     folder = desk.roots.publish_to / run.summary.sha256
@@ -90,14 +91,13 @@ def _sent_by(run: LoggedRun, contributor: str, desk: Desk, among: Known) -> bool
             return True
         try:
             content = named_file(folder / file.name, {file.sha256})
-            parquet = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+            parquet = open_parquet_bytes(content)
             wanted = [c for c in columns if c in parquet.schema_arrow.names]
-            table = parquet.read(columns=wanted)
+            table = parquet.read(columns=wanted, use_threads=False)
         except (pa.ArrowException, LedgerError) as error:
             among.unknown.append(f"who sent these rows is unknown: {error}")
             continue
         for column in wanted:
-            texts = pc.cast(pc.unique(table.column(column)), pa.string())
-            if contributor in texts.to_pylist():
+            if contributor in pc.unique(as_text(table.column(column))).to_pylist():
                 return True
     return False

@@ -42,10 +42,14 @@ class Sighting:
 
 @dataclass(slots=True)
 class Trace:
-    """What was found, oldest first. `unknown`: what could not be looked into."""
+    """What was found, oldest first. `unknown`: what could not be looked into.
+
+    `wanted` says in words what was looked for.
+    """
 
     sightings: list[Sighting] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    wanted: str = "the file and its rows"
 
 
 def trace(desk: Desk, what: str) -> Trace:
@@ -57,12 +61,15 @@ def trace(desk: Desk, what: str) -> Trace:
     """
     path, found = Path(what), Trace()
     if is_sha256(what):
+        found.wanted = "what has this sha256"
         _look(desk, [ByDigest(_meant(desk, {what}, found))], found)
     elif path.is_dir():
+        found.wanted = "what was published in this folder"
         _look(desk, [ByDigest(frozenset({_published_folder(path)}))], found)
     elif path.is_file():
         _look_for_file(desk, path, found)
     else:
+        found.wanted = "a row with this id; there is no such file"
         _look(desk, [ById(what)], found)
     return found
 

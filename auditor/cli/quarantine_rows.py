@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,8 @@ from auditor.cli.audits import Config
 from auditor.cli.common import Exit, load_settings, refuse_target
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from auditor.afterwards.quarantined import Aside
 
 RunId = Annotated[str, typer.Argument(help="A run id, the start of one, or latest.")]
@@ -57,7 +60,7 @@ def show_set(
 
     table = _find(run, config).table()
     table = table.sort_by([("_auditor_suspicion", "descending")])
-    for row in table.slice(0, count).to_pylist():
+    for row in _rows(table.slice(0, count)):
         place = f"{row.pop('_auditor_file')}:{row.pop('_auditor_row')}"
         rules, reason = row.pop("_auditor_rules"), row.pop("_auditor_reason")
         suspicion = row.pop("_auditor_suspicion")
@@ -88,10 +91,20 @@ def export_set(
         table = found.table()
         with open(output, "w", encoding="utf-8", newline="", opener=_private) as file:
             file.write(csv_row(table.column_names))
-            for row in table.to_pylist():
+            for row in _rows(table):
                 cells = ["" if value is None else str(value) for value in row.values()]
                 file.write(csv_row(cells, limit=None))
     typer.echo(str(output))
+
+
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """The rows, one after another; a set may be large."""
+    from auditor.batch import cells
+
+    for batch in table.to_batches(max_chunksize=1000):
+        columns = (cells(column) for column in batch.columns)
+        for row in zip(*columns, strict=True):
+            yield dict(zip(table.column_names, row, strict=True))
 
 
 def _find(run: str, config: Path | None) -> Aside:

@@ -79,6 +79,7 @@ def trace(
         now=dt.datetime.now(dt.UTC),
     )
     found = look(desk, what)
+    typer.echo(f"auditor: looked for {found.wanted}", err=True)
     for sighting in found.sightings:
         for line in _told(sighting):
             typer.echo(line)

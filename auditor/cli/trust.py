@@ -242,7 +242,8 @@ def _list_candidates(ledger: Ledger, keyid: str, since: str) -> None:
         line = f"entry {one.idx}  {format_time(one.at)}  {one.batch}  run={one.run}"
         typer.echo(f"{line}  {one.why}")
     if found:
-        typer.echo(f"take them back: auditor recall --key {keyid} --since {since}")
+        more = "--reason TEXT --sign-with KEY"
+        typer.echo(f"take them back: auditor recall --key {keyid} --since {since} {more}")
     signed = list(signed_with(ledger, keyid, parse_time(since)))
     typer.echo(f"signed with this key since {since}: {len(signed)}")
     for entry in signed:

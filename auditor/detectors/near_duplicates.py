@@ -41,6 +41,8 @@ from auditor.near_copies.compared import Compared, crowded_rows
 from auditor.near_copies.concentration import Concentration
 from auditor.near_copies.contrasts import Claim, Contrast, contrasts, strongest
 from auditor.near_copies.families import Families, families
+from auditor.near_copies.pairs import Pool
+from auditor.near_copies.relabelling import SmallestTail
 from auditor.near_copies.search import more_members
 from auditor.statistics import fisher
 
@@ -50,6 +52,8 @@ Mask = npt.NDArray[np.bool_]
 ENOUGH: Final = 20
 #: Kinds of near copies that are reported at most, one after the other.
 CLAIMS: Final = 8
+#: A p-value below it needs no law of its own, which takes time and could only make it smaller.
+DECIDED: Final = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +142,25 @@ class NearDuplicates:
 
     def _claims(self, compared: Compared, found: list[Contrast]) -> Iterator[Claimed]:
         """The strongest claim, then the strongest without the rows it takes, and so on."""
-        left = compared.pool
+        left, by_chance = compared.pool, None
         for _ in range(CLAIMS):
             claim = strongest(found, self.settings.levels, self.settings.slack)
             if claim.p_value > self.settings.report_level:
                 break
+            p = claim.p_value * len(found) * len(self.settings.levels)
+            if p > DECIDED:
+                by_chance = by_chance or self._by_chance(compared.pool)
+                p = min(p, by_chance.corrected(claim.p_value))
+            if p > self.settings.report_level:
+                break
+            claim = replace(claim, p_value=p)
             claimed = self._claimed(compared, claim, families(left, claim, compared.plausible))
             yield claimed
             left = left.without(claimed.rows)
             found = contrasts(left)
+
+    def _by_chance(self, pool: Pool) -> SmallestTail:
+        return SmallestTail.of(pool, self.settings.levels, self.settings.slack, self.seed)
 
     def _claimed(self, compared: Compared, claim: Claim, group: Families) -> Claimed:
         """The claim by itself or together with who sent the rows: the better one of two tests."""

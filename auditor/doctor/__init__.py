@@ -58,7 +58,7 @@ def _configured(config: Path | None, *, whole: bool) -> Iterator[Diagnosis]:
     yield from map(folder_here, folders)
     yield site_key_here(outputs.site_key)
     if trust.policy is not None and trust.sha256 is not None:
-        from auditor.doctor.policy import gate_role_here, trust_policy_here
+        from auditor.doctor.policy import gate_role_here, log_key_here, trust_policy_here
         from auditor.site_ledger import ledger_of
         from auditor.trust_files import Pinned
 
@@ -66,3 +66,4 @@ def _configured(config: Path | None, *, whole: bool) -> Iterator[Diagnosis]:
         ledger = ledger_of(settings)
         yield trust_policy_here(pinned, ledger, now)
         yield from gate_role_here(pinned, ledger, settings, now)
+        yield from log_key_here(pinned, ledger, now)

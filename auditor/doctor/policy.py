@@ -64,6 +64,29 @@ def gate_role_here(
     yield Diagnosis(name="gate", health=health, found=found, wanted=wanted, mend=mend)
 
 
+def log_key_here(pinned: Pinned, ledger: Ledger, now: dt.datetime) -> Iterator[Diagnosis]:
+    """Whether training jobs believe this log's proofs; nothing where the policy names no log."""
+    try:
+        policy = pinned.load(now, seen_in(ledger))
+        believed = policy.roles.ledger
+        own = str(ledger.key.public()) if believed and ledger.key.exists() else ""
+    except (TrustError, LedgerError):
+        return  # the policy: said by `trust_policy_here`; the key: the next run ends with it
+    if not believed:
+        return
+    found = f"{own} is in roles.ledger" if own else f"{ledger.key.path}: no key yet"
+    health, mend = Health.OK, ""
+    if own not in believed:
+        found = f"{own} is not in roles.ledger" if own else found
+        health = Health.BROKEN
+        mend = (
+            "no training job believes its proofs: set ledger.key and ledger.origin to those of the "
+            "trust policy, or add the key with `auditor trust update`"
+        )
+    wanted = "a key and an origin of roles.ledger"
+    yield Diagnosis(name="ledger key", health=health, found=found, wanted=wanted, mend=mend)
+
+
 def _ending(policy: TrustPolicy, now: dt.datetime) -> Iterator[str]:
     """What will soon be over: the version, and keys that still count."""
     if policy.expires - now < SOON:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from auditor.context import Earlier, Published, Record, Sent, Sums
 from auditor.history.store import FEATURES, WHOLE, HistoryStore, stored
 from auditor.model import Evidence
+from auditor.parquet_bytes import table_of
 from auditor.rowhash import Words
 
 
@@ -70,7 +69,7 @@ class Past:
                 if left <= 0:
                     break
                 if digest not in self._digests():
-                    rows = pq.read_table(pa.BufferReader(content), pre_buffer=False)
+                    rows = table_of(content)
                     found.append(Published(batch=digest, rows=rows.slice(0, left)))
         return tuple(found)
 

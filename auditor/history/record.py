@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from auditor.errors import LedgerError
+from auditor.parquet_bytes import table_of
 from auditor.rowhash import Words
 
 NAME: Final = "history.json"
@@ -106,7 +107,7 @@ class Written:
     def _table(self, name: str, sha256: str) -> pa.Table:
         content = (self.folder / name).read_bytes()
         content = self._same(name, content, sha256)
-        return pq.read_table(pa.BufferReader(content), pre_buffer=False)
+        return table_of(content)
 
     def _same(self, name: str, content: bytes, sha256: str) -> bytes:
         if hashlib.sha256(content).hexdigest() != sha256:

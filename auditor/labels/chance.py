@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from auditor.batch import Roles
+from auditor.batch import Roles, as_text
 from auditor.features import Encoder, Matrix
 from auditor.labels.model import Classes, Codes, Scores, out_of_fold
 from auditor.statistics import auc, normal_tail
@@ -42,7 +42,7 @@ def predictable(trusted: pa.Table, roles: Roles, seed: int) -> Predictable | Non
     rng = np.random.default_rng([seed, 43])
     count = min(MOST_ROWS, trusted.num_rows)
     rows = trusted.take(pa.array(np.sort(rng.permutation(trusted.num_rows)[:count])))
-    labels = rows.column(roles.label).cast(pa.string()).to_pylist()
+    labels = as_text(rows.column(roles.label)).to_pylist()
     classes = Classes.of(labels)
     codes = classes.codes(labels)
     if len(classes.names) < 2:

@@ -3,9 +3,9 @@
 A contributor repeats itself in a family that holds more than one of its rows. Contributors are not
 alike, and rows that are alike may come from some of them only; so the repeats are compared with
 those in ordinary groups of the batch: a row and those nearest to it, as many as a family has; and
-around those trusted rows that have the closest partners, because natural near copies may come from
-one contributor each. Where near copies are more than usual and who sent them is more than usual,
-both count.
+around those other rows, trusted ones and of the batch, that have the closest partners, because
+natural near copies may come from one contributor each. Where near copies are more than usual and
+who sent them is more than usual, both count.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.features import Matrix
-from auditor.near_copies.closeness import Rows
+from auditor.near_copies.closeness import Floats, Rows
 from auditor.near_copies.families import Families
 from auditor.near_copies.pairs import REACH, Pool
 
 Mask = npt.NDArray[np.bool_]
 
-#: Rows of the batch whose neighbours are looked at, the share of trusted rows, and the rows of the
-#: largest group.
+#: Rows of the batch whose neighbours are looked at, the share of rows that count as the closest,
+#: and the rows of the largest group.
 CENTRES: Final = 1_000
 CLOSEST: Final = 0.05
 LARGEST: Final = 32
@@ -39,8 +39,8 @@ class Concentration:
     """Who sent the members of families, and ordinary groups beside them.
 
     `number`, `senders` int64[n]: family and sender of each member, -1 where nobody says. `ordinary`
-    int64[groups, LARGEST] of the batch and of trusted rows: senders of rows that are alike, of as
-    many rows as one wants to look at.
+    int64[groups, LARGEST], around any rows of the batch and around the closest rows of both sides:
+    senders of rows that are alike, of as many rows as one wants to look at.
     """
 
     number: Rows
@@ -56,14 +56,17 @@ class Concentration:
 
         Rows without a sender are not looked at.
         """
-        batch, trusted = (rows[senders[rows] >= 0] for rows in (pool.batch, pool.trusted))
-        batch = np.setdiff1d(batch, group.rows)
+        rest = pool.without(group.rows)
+        batch, trusted = (rows[senders[rows] >= 0] for rows in (rest.batch, rest.trusted))
         centres = np.random.default_rng([seed, 6]).permutation(batch)[:CENTRES]
-        cut = np.clip(matrix, -REACH, REACH)
-        ordinary = (
-            senders[_nearest(cut, centres, batch)],
-            senders[_nearest(cut, _closest(pool, trusted), trusted)],
-        )
+        cut, top = np.clip(matrix, -REACH, REACH), rest.top()
+        among = [
+            _nearest(cut, _closest(top[rows][:, parts, 0], rows), rows)
+            for rows, parts in ((trusted, rest.trusted_parts), (batch, rest.batch_parts))
+        ]
+        if not len(among[0]):  # what is natural is not known from the batch alone
+            among = among[:1]
+        ordinary = (senders[_nearest(cut, centres, batch)], senders[np.concatenate(among)])
         return cls(group.number, senders[group.rows], ordinary, seed)
 
     def tail(self, members: Mask) -> float:
@@ -101,11 +104,10 @@ class Concentration:
         return [several[i] for i in rng.permutation(len(several))[:FAMILIES].tolist()]
 
 
-def _closest(pool: Pool, trusted: Rows) -> Rows:
-    """The share `CLOSEST` of trusted rows with the closest trusted partners."""
-    best = pool.top()[trusted][:, pool.trusted_parts, 0].max(axis=1, initial=0.0)
-    order = np.argsort(-best, kind="stable")
-    chosen: Rows = trusted[order[: max(1, round(CLOSEST * len(trusted)))]]
+def _closest(scores: Floats, rows: Rows) -> Rows:
+    """The share `CLOSEST` of rows with the closest partners: `scores` float64[rows, parts]."""
+    order = np.argsort(-scores.max(axis=1, initial=0.0), kind="stable")
+    chosen: Rows = rows[order[: max(1, round(CLOSEST * len(rows)))]]
     return chosen
 
 

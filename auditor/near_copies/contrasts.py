@@ -10,7 +10,7 @@ largest mirror values than chance puts there (Epstein 1954; the count is negativ
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -98,7 +98,8 @@ class Claim:
 
 def contrasts(pool: Pool) -> list[Contrast]:
     """All of them; those of conflicting labels only where rows have labels."""
-    found = [*_of_scores(pool, pool.top(), conflicting=False), *_of_excess(pool)]
+    top = pool.top()
+    found = [*_of_scores(pool, top, conflicting=False), *_of_excess(pool, top)]
     if pool.labels is not None:
         found += _of_scores(pool, pool.top(conflicting=True), conflicting=True)
     return found
@@ -127,8 +128,7 @@ def _of_scores(pool: Pool, top: Floats, *, conflicting: bool) -> Iterator[Contra
     )
 
 
-def _of_excess(pool: Pool) -> Iterator[Contrast]:
-    top = pool.top()
+def _of_excess(pool: Pool, top: Floats) -> Iterator[Contrast]:
     count = max(len(pool.batch_parts), len(pool.trusted_parts))
     mine = np.resize(pool.batch_parts, count)
     theirs = np.resize(pool.trusted_parts, count)
@@ -157,13 +157,9 @@ def _contrast(
 
 
 def strongest(found: Sequence[Contrast], shares: Sequence[float], slack: float) -> Claim:
-    """The contrast and level with the smallest tail.
-
-    The p-value is corrected for all contrasts and levels (Bonferroni).
-    """
+    """The contrast and level with the smallest tail, its p-value not corrected for the others."""
     claims = [_claim(c, share, slack) for c in found for share in shares]
-    best = min(claims, key=lambda claim: claim.p_value)
-    return replace(best, p_value=min(1.0, best.p_value * len(claims)))
+    return min(claims, key=lambda claim: claim.p_value)
 
 
 def _claim(contrast: Contrast, share: float, slack: float) -> Claim:

@@ -97,7 +97,7 @@ def families(pool: Pool, claim: Claim, plausible: Mask) -> Families:
 
 def _links(pool: Pool, claim: Claim, least: Floats) -> tuple[Rows, Rows, Floats]:
     pairs = pool.pairs
-    mine = pool.part >= pool.cuts[0]
+    mine = pool.part >= pool.cuts[0]  # not rows that were taken out
     linked = mine[pairs.left] & mine[pairs.right]
     linked &= pairs.score > np.minimum(least[pairs.left], least[pairs.right])
     if claim.contrast.conflicting and pool.labels is not None:

@@ -1,4 +1,4 @@
-"""Pairs of rows that may be near copies of each other, and the closest partners of each row.
+"""Pairs of rows that may be near copies of each other.
 
 Candidates come from two sides: rows equal in all but three of six groups of columns (keys of the
 groups are added, so that each of the twenty choices costs one sort), which is exact for up to three
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from auditor.features import Matrix
 from auditor.near_copies.closeness import Cells, Closeness, Floats, Rows
+from auditor.near_copies.partners import Pairs, Partners
 
 Words = npt.NDArray[np.uint64]
 
@@ -29,25 +30,8 @@ ALIKE: Final = 3
 NEIGHBOURS: Final = 7
 #: Encoded cells are cut here, so that a changed cell does not carry a copy away.
 REACH: Final = 4.0
-#: Closest partners in each part that are kept.
-KEPT: Final = 5
-
-
 #: Parts of each side at most.
 PARTS: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Pairs of positions, `left` < `right`, both int64[pairs], with their closeness in nats."""
-
-    left: Rows
-    right: Rows
-    score: Floats
-
-    def where(self, keep: npt.NDArray[np.bool_]) -> Pairs:
-        """Some of the pairs."""
-        return Pairs(self.left[keep], self.right[keep], self.score[keep])
 
 
 def column_words(cells: Cells, seed: int) -> Words:
@@ -108,33 +92,14 @@ def distinct_pairs(found: Sequence[tuple[Rows, Rows]], rows: int) -> tuple[Rows,
     return code // rows, code % rows
 
 
-def closest(pairs: Pairs, part: Rows, parts: int) -> Floats:
-    """The scores of each row's closest partners in each part: float64[rows, parts, KEPT].
-
-    `part` int64[rows]: the part of each row. Best first; 0 where there are no more.
-    """
-    row = np.concatenate([pairs.left, pairs.right])
-    other = part[np.concatenate([pairs.right, pairs.left])]
-    score = np.tile(pairs.score, 2)
-    place = row * parts + other
-    order = np.lexsort((-score, place))
-    place, score = place[order], score[order]
-    new = np.r_[True, place[1:] != place[:-1]] if len(place) else np.zeros(0, dtype=bool)
-    position = np.arange(len(place))
-    rank = position - np.maximum.accumulate(np.where(new, position, 0))
-    kept = rank < KEPT
-    out = np.zeros((len(part) * parts, KEPT))
-    out[place[kept], rank[kept]] = score[kept]
-    return out.reshape(len(part), parts, KEPT)
-
-
 @dataclass(frozen=True, slots=True)
 class Pool:
     """Distinct trusted and batch rows, cut into parts of one size, with their close pairs.
 
     `part` int64[rows]: the part of each row of the pool, -1 for a repeated one and for those that
     the parts have no room for; the trusted parts come first. `same` int64[rows]: the distinct row
-    that it equals. `labels` object[rows] or None.
+    that it equals. `labels` object[rows] or None. `partners` by all pairs, `conflicting` by those
+    with different labels.
     """
 
     closeness: Closeness
@@ -144,6 +109,8 @@ class Pool:
     cuts: tuple[int, int]
     pairs: Pairs
     labels: npt.NDArray[np.object_] | None
+    partners: Partners
+    conflicting: Partners
 
     @property
     def trusted(self) -> Rows:
@@ -167,17 +134,20 @@ class Pool:
 
     def without(self, rows: Rows) -> Pool:
         """The pool without some rows, as if they had never been sent."""
-        gone = np.zeros(len(self.part), dtype=bool)
-        gone[rows] = True
-        pairs = self.pairs.where(~(gone[self.pairs.left] | gone[self.pairs.right]))
-        return replace(self, part=np.where(gone, -1, self.part), pairs=pairs)
+        part = self.part.copy()
+        part[rows] = -1
+        return replace(self, part=part)
+
+    def relabelled(self, rng: np.random.Generator) -> Pool:
+        """The same rows in the same parts, but for which row is in which."""
+        part = self.part.copy()
+        part[part >= 0] = rng.permutation(part[part >= 0])
+        return replace(self, part=part)
 
     def top(self, *, conflicting: bool = False) -> Floats:
-        """`closest` over all pairs, or over those with different labels."""
-        pairs = self.pairs
-        if conflicting and self.labels is not None:
-            pairs = pairs.where(self.labels[pairs.left] != self.labels[pairs.right])
-        return closest(pairs, np.maximum(self.part, 0), sum(self.cuts))
+        """The scores of the closest partners: float64[rows, parts, KEPT]."""
+        partners = self.conflicting if conflicting else self.partners
+        return partners.closest(self.part, sum(self.cuts))
 
 
 def pool(
@@ -199,7 +169,9 @@ def pool(
     scores, differing = closeness.scores(cells, left, right)
     # A batch row that equals a trusted one is a repetition, which other rules judge.
     pairs = Pairs(left, right, scores).where(differing > 0)
-    return Pool(closeness, cells, part, same, cuts, pairs, labels)
+    other = pairs.where(labels[pairs.left] != labels[pairs.right]) if labels is not None else pairs
+    partners = Partners.of(pairs), Partners.of(other)
+    return Pool(closeness, cells, part, same, cuts, pairs, labels, *partners)
 
 
 def first_of_equals(words: Words, trusted: int) -> tuple[Rows, Rows]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from auditor.plain_file import open_plain, read_plain
 from auditor.readers.intake import ingest
 from auditor.readers.limits import METADATA_NOTE, Limits
-from auditor.readers.memory import ingest_table, to_arrow
+from auditor.readers.memory import ingest_table, takeable, to_arrow
 from auditor.readers.record import Ingest
 from auditor.readers.rules import RULES
 from auditor.readers.sources import Source, resolve
@@ -26,5 +26,6 @@ __all__ = [
     "open_plain",
     "read_plain",
     "resolve",
+    "takeable",
     "to_arrow",
 ]

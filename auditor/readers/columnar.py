@@ -129,7 +129,7 @@ def as_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     for field in schema:
         array = batch.column(field.name)
         try:
-            arrays.append(_as_type(array, field.type))
+            arrays.append(as_type(array, field.type))
             arrays[-1].validate()  # casting nested views has given arrays that lie
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
             why = plain(str(error), 120)
@@ -138,7 +138,8 @@ def as_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _as_type(array: Any, type_: pa.DataType) -> Any:
+def as_type(array: Any, type_: pa.DataType) -> Any:
+    """The array in a plain type."""
     array = _decoded(array)
     return array if array.type.equals(type_) else pc.cast(array, type_)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from auditor.batch import BatchKind
 from auditor.errors import BatchError
-from auditor.readers.columnar import as_schema, plain_schema, refuse_bad_values
+from auditor.readers.columnar import as_schema, as_type, plain_schema, plain_type, refuse_bad_values
 from auditor.readers.limits import Limits, Refused, plain
 from auditor.readers.receive import Received, sums_digest
 from auditor.readers.record import BATCH_FILE, Ingest, fresh
@@ -45,6 +45,25 @@ def to_arrow(frame: Any) -> pa.Table:
     raise BatchError(
         f"cannot take a {type(frame).__name__}; pass a DataFrame, a pyarrow.Table or a path"
     )
+
+
+def takeable(table: pa.Table) -> pa.Table:
+    """The table in plain types where Arrow cannot take rows: views (polars) and run ends."""
+    for at, field in enumerate(table.schema):
+        if _cannot_take(field.type):
+            plain_ = plain_type(field.type)
+            chunks = [as_type(chunk, plain_) for chunk in table.column(at).chunks]
+            table = table.set_column(at, field.with_type(plain_), pa.chunked_array(chunks, plain_))
+    return table
+
+
+def _cannot_take(type_: pa.DataType) -> bool:
+    hidden = (
+        pa.types.is_string_view, pa.types.is_binary_view, pa.types.is_run_end_encoded,
+        pa.types.is_list_view, pa.types.is_large_list_view,
+    )  # fmt: skip
+    inner = (type_.field(at).type for at in range(type_.num_fields))
+    return any(matches(type_) for matches in hidden) or any(map(_cannot_take, inner))
 
 
 def ingest_table(

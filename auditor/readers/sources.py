@@ -21,6 +21,8 @@ _REMOTE: Final = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _MAGIC: Final = re.compile(r"[*?\[]")
 _MARKERS: Final = frozenset({"_SUCCESS"})
 _SIDECARS: Final = frozenset({"_metadata", "_common_metadata"})
+#: What a gate puts beside the files that it publishes.
+_EVIDENCE: Final = frozenset({"attestation.dsse.json", "proof.tlog"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ def _no_data(name: str) -> bool:
 def _skip_reason(name: str) -> str:
     if name in _SIDECARS:
         return "a Parquet sidecar, which may point elsewhere"
+    if name in _EVIDENCE:
+        return "evidence of a gate, no data"
     return "hidden" if name.startswith(".") and name not in {".", ".."} else ""
 
 

@@ -131,8 +131,10 @@ class Verified:
         for file in self.files:
             if file.name == name:
                 return file
-        shown = f'"{printable(name)}" is not' if name else "Name one of several files, it is not"
-        raise NotVerified("FILE_UNKNOWN", f"{shown} in the attestation.")
+        text = f'"{printable(name or "")}" is not in the attestation.'
+        if name is None:
+            text = f"There are {len(self.files)} files: say which one with name=."
+        raise NotVerified("FILE_UNKNOWN", text)
 
 
 def _hive(names: Sequence[str]) -> Any:

@@ -114,6 +114,30 @@ def test_many_new_columns_are_counted(baseline: Baseline) -> None:
     assert found[-1].evidence == {"code": "SCHEMA_ADDED", "columns": 7}
 
 
+@pytest.mark.parametrize(
+    ("mine", "trusted", "same"),
+    [
+        (pa.list_(pa.float64()), pa.list_(pa.field("element", pa.float32())), True),
+        (pa.list_(pa.string()), pa.list_(pa.field("element", pa.string())), True),
+        (pa.list_(pa.string()), pa.list_(pa.int64()), False),
+        (pa.list_(pa.float64()), pa.list_(pa.float64(), 3), False),
+        (pa.list_(pa.float64(), 4), pa.list_(pa.float64(), 3), False),
+        (pa.struct([("a", pa.int32())]), pa.struct([("a", pa.float64())]), True),
+        (pa.struct([("a", pa.int32())]), pa.struct([("b", pa.int32())]), False),
+        (
+            pa.struct([("a", pa.list_(pa.int32()))]),
+            pa.struct([("a", pa.list_(pa.field("element", pa.int32())))]),
+            True,
+        ),
+        (pa.list_(pa.int32()), pa.int32(), False),
+    ],
+)
+def test_what_a_column_holds_inside(mine: pa.DataType, trusted: pa.DataType, same: bool) -> None:
+    """Arrow calls the values of a list `item`, a Parquet file `element`: the same column."""
+    found = differences(pa.schema([("c", mine)]), pa.schema([("c", trusted)]))
+    assert (found == ()) is same
+
+
 def test_without_a_baseline_the_rule_is_skipped() -> None:
     outcome = compare(TableBatch(table(), ROLES), None)
     assert outcome.skipped == "needs a baseline"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import subprocess
+import sys
 from dataclasses import asdict
 from decimal import Decimal
 
@@ -71,6 +73,25 @@ def test_rows_and_ids_are_those_asked_for(batch: TableBatch) -> None:
         batch.table["row_id"][i].as_py() for i in (3, 250)
     ]
     assert evidence.user_ids(TableBatch(batch.table, Roles()), np.array([1, 2])) == ["", ""]
+
+
+def test_nanoseconds_are_shown_without_pandas() -> None:
+    """Python's times end at microseconds; Arrow asks pandas, which a gate need not have."""
+    script = """
+import sys
+class NoPandas:
+    def find_spec(self, name, *_):
+        if name == "pandas":
+            raise ImportError(name)
+sys.meta_path.insert(0, NoPandas())
+import numpy as np, pyarrow as pa
+from auditor import evidence
+from auditor.batch import Roles, TableBatch
+moments = pa.array([1_764_000_000_123_456_789], pa.timestamp("ns", "UTC"))
+print(evidence.show_rows(TableBatch(pa.table({"t": moments}), Roles()), np.array([0])))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "16:00:00.123456789" in done.stdout, done.stderr
 
 
 def test_the_nearest_trusted_row_of_a_trusted_row_is_itself(

@@ -74,6 +74,7 @@ def test_a_stolen_key_of_the_gate(world: Any) -> None:
     assert "dataset.frozen autumn" in done.out
     keyid = world.people.keyid("gate")
     assert f"take them back: auditor recall --key {keyid} --since" in done.out
+    assert "--reason TEXT --sign-with KEY" in done.out
     trust = in_force(world)
     published = world.root / ".auditor" / "published"
     (batch,) = (path for path in world.site.visible("published") if path.name != "frozen")

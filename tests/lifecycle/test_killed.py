@@ -147,6 +147,7 @@ def test_a_verdict(world: Any, copy_of: Any, tmp_path: Path) -> None:
         done = dead.site.call(*command)
         if done.code != 10:  # it was decided; this run has shown what the dead one left
             assert (done.code, "was decided before" in done.out) == (12, True), done.out
+            assert "The earlier verdict stands" in done.out
         names = events(dead)
         assert (names.count("quarantine.created"), names.count("verdict")) == (1, 1), names
         for what in ("published", "quarantine"):

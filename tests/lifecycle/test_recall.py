@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from auditor.ledger import Entry, Ledger
@@ -124,6 +125,19 @@ def test_a_contributor_whose_rows_cannot_be_read_is_not_ruled_out(world: Any) ->
     done = world.recall("--contributor", "lab-03")
     assert done.code == 2
     assert "who sent these rows is unknown" in done.err
+
+
+def test_a_recall_of_others_says_whose_senders_are_unknown(released: Any) -> None:
+    """One of two batches can be read: it is recalled, and the other one is not ruled out."""
+    first, second = released.site.visible("published")
+    for path in first.glob("*.parquet"):
+        path.chmod(0o644)
+        path.write_bytes(b"not what was published")
+    names = pq.read_table(next(second.glob("*.parquet"))).column("who").to_pylist()
+    done = released.recall("--contributor", names[0])
+    assert done.code == 12
+    assert "who sent these rows is unknown" in done.err
+    assert recalls(released)
 
 
 def test_a_release_follows_its_parent_with_all_that_used_it(released: Any) -> None:

@@ -138,6 +138,7 @@ def test_about_a_contributor_two_people_have_to_agree(world: Any) -> None:
     done = gate(world, data, suppressions=signed(world, source, "bob"))
     assert done.code == 2
     assert "DECISION_THRESHOLD" in done.err
+    assert "`auditor suppressions sign`" in done.err
     twice = signed(world, source, "bob", "bob")
     assert gate(world, data, suppressions=twice).code == 2
     done = gate(world, data, suppressions=signed(world, source, "bob", "cat"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -166,6 +167,29 @@ def test_rows_that_were_purged_are_still_found_by_their_id(world: Any) -> None:
     (folder / "rows.parquet").unlink()
     done = trace(world, "copy-3")
     assert "of b.parquet, suspicious:" in done.out
+
+
+def test_a_column_that_folders_gave_is_missing_in_a_copy_of_one_file(world: Any) -> None:
+    """Nobody can tell then whether the rows are those of the batch: it is not ruled out."""
+    site = world.site
+    site.settings.pop("baseline")
+    site.configure(roles={"label": ["label"]}, name="folders")
+    table = site.rows(200, 79)
+    for label in ("up", "down"):
+        part = table.filter(pc.equal(table["label"], label)).drop_columns(["label"])
+        site.write(f"in/folders/label={label}/part.parquet", part)
+    assert site.call("gate", "in/folders", "-q").code == 0
+    done = trace(world, site.write("new.parquet", renamed(part.slice(0, 9))))
+    assert done.code == 12
+    assert "folders say its label; rows were not compared" in done.out
+
+
+def test_a_misspelt_file_is_not_called_unseen(world: Any) -> None:
+    """Whatever is no file is taken as an id; the command says so."""
+    done = trace(world, "in/bb.parquet")
+    assert "no run saw it" in done.out
+    assert "looked for a row with this id; there is no such file" in done.err
+    assert "looked for the file and its rows" in trace(world, world.root / "in/b.parquet").err
 
 
 def test_features_that_were_found_for_several_reasons_are_all_compared(world: Any) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from auditor.errors import BatchError
-from auditor.readers import Limits, ingest_table, to_arrow
+from auditor.readers import Limits, ingest_table, takeable, to_arrow
 
 ROWS = {"a": [1, 2], "b": ["x", None]}
 
@@ -68,32 +68,41 @@ CATEGORICAL = pl.Series(["b", "a", None, "b"]).cast(pl.Categorical)
 VIEWS = pa.array(["b", None, "a long text beyond the twelve bytes of a view"], pa.string_view())
 
 
-@pytest.mark.parametrize(
-    "column",
-    [
-        pa.table(CATEGORICAL.to_frame("c")).column("c"),
-        pa.table(CATEGORICAL.cast(pl.Enum(["a", "b"])).to_frame("c")).column("c"),
-        pa.table(CATEGORICAL.to_frame("c")).column("c").slice(1, 2),
-        pa.table(pl.DataFrame({"c": CATEGORICAL.implode()})).column("c"),
-        pa.table(pl.DataFrame({"c": CATEGORICAL}).to_struct("c").to_frame()).column("c"),
-        VIEWS,
-        pa.array([b"\x00\xff", None], pa.binary_view()),
-        pa.array(["x", None], pa.large_string()),
-        pa.array([b"x", None], pa.large_binary()),
-        pa.array([["x"], None, ["y", None]], pa.large_list(pa.large_string())),
-        pa.array([["x"], None, []], pa.list_view(pa.string_view())).slice(1),
-        pa.array([[1], None], pa.large_list_view(pa.int64())),
-        pa.array([{"a": "x"}, None], pa.struct([("a", pa.string_view())])),
-        pa.RunEndEncodedArray.from_arrays(
-            [2, 3, 5], pa.array(["a", "b", None]).dictionary_encode()
-        ).slice(1, 3),
-    ],
-    ids=lambda column: str(column.type),
-)
+LAYOUTS = [
+    pa.table(CATEGORICAL.to_frame("c")).column("c"),
+    pa.table(CATEGORICAL.cast(pl.Enum(["a", "b"])).to_frame("c")).column("c"),
+    pa.table(CATEGORICAL.to_frame("c")).column("c").slice(1, 2),
+    pa.table(pl.DataFrame({"c": CATEGORICAL.implode()})).column("c"),
+    pa.table(pl.DataFrame({"c": CATEGORICAL}).to_struct("c").to_frame()).column("c"),
+    VIEWS,
+    pa.array([b"\x00\xff", None], pa.binary_view()),
+    pa.array(["x", None], pa.large_string()),
+    pa.array([b"x", None], pa.large_binary()),
+    pa.array([["x"], None, ["y", None]], pa.large_list(pa.large_string())),
+    pa.array([["x"], None, []], pa.list_view(pa.string_view())).slice(1),
+    pa.array([[1], None], pa.large_list_view(pa.int64())),
+    pa.array([{"a": "x"}, None], pa.struct([("a", pa.string_view())])),
+    pa.RunEndEncodedArray.from_arrays(
+        [2, 3, 5], pa.array(["a", "b", None]).dictionary_encode()
+    ).slice(1, 3),
+]
+
+
+@pytest.mark.parametrize("column", LAYOUTS, ids=lambda column: str(column.type))
 def test_every_layout_of_a_value_is_read(
     column: pa.Array | pa.ChunkedArray, tmp_path: Path
 ) -> None:
     assert read_back(column, tmp_path) == column.to_pylist()
+
+
+@pytest.mark.parametrize("column", LAYOUTS, ids=lambda column: str(column.type))
+def test_rows_can_be_taken_of_every_layout(column: pa.Array | pa.ChunkedArray) -> None:
+    table = takeable(pa.table({"c": column}))
+    for chosen in (pa.array([len(column) - 1, 0]), pa.array([], pa.int64())):
+        taken = table.take(chosen).column("c").to_pylist()
+        assert taken == [column.to_pylist()[row] for row in chosen.to_pylist()]
+    mask = pa.array([row == 1 for row in range(len(column))])
+    assert table.filter(mask).column("c").to_pylist() == column.to_pylist()[1:2]
 
 
 def test_a_table_that_is_refused_leaves_no_open_writer(

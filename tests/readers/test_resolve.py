@@ -75,6 +75,14 @@ def test_hidden_files_and_sidecars_are_listed_but_not_read(folder: Path) -> None
     assert skipped == {".secret.csv", ".git/x.csv", "_metadata", "_common_metadata"}
 
 
+def test_a_published_folder_can_be_audited(folder: Path) -> None:
+    """The evidence beside published files is listed, so that a signed listing has to name it."""
+    put(folder, "a.csv", "attestation.dsse.json", "proof.tlog", "x/proof.tlog")
+    assert names(folder) == ["a.csv"]
+    assert len(resolve([str(folder)])) == 4
+    assert names(folder / "proof.tlog") == ["proof.tlog"]
+
+
 def test_a_hidden_folder_that_is_named_is_read(folder: Path) -> None:
     put(folder, ".inbox/a.csv")
     assert names(folder / ".inbox") == ["a.csv"]

@@ -111,6 +111,16 @@ def test_lists_of_numbers_are_an_embedding_where_the_name_says_so() -> None:
     assert found["feature"] == ("embedding",)
 
 
+@pytest.mark.parametrize(
+    "name", ["user", "author", "annotator", "source", "split", "sample_weight"]
+)
+@pytest.mark.parametrize("cell", [{"id": 5, "name": "ann"}, ["ann"]])
+def test_what_is_nested_tells_nobody_apart(name: str, cell: object) -> None:
+    """JSON Lines often have `"user": {"id": ..., "name": ...}`."""
+    found = roles_of({name: [cell] * 10, "x": [1.5] * 10})
+    assert found == {"ignored": (name,), "feature": ("x",)}
+
+
 def test_the_order_of_an_override_counts() -> None:
     assert roles_of(typical(), id=["token", "row_id"])["id"] == ("token", "row_id")
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from auditor import signing
 from auditor.config.settings import Settings, SigningSettings
 from auditor.doctor.diagnosis import Diagnosis
-from auditor.doctor.policy import gate_role_here, trust_policy_here
+from auditor.doctor.policy import gate_role_here, log_key_here, trust_policy_here
 from auditor.ledger import Ledger
 from auditor.provenance import dsse
 from auditor.provenance.digests import sha256
@@ -139,3 +139,33 @@ def test_by_a_program_too(tmp_path: Path, realm: Any, gate_key: Path) -> None:
     public.write_text(realm.entry("ann")["public"])
     (said,) = of_the_gate(tmp_path, realm, signing)
     assert (said.health, "does not verify" in said.found) == ("broken", True), said
+
+
+def of_the_log(folder: Path, realm: Any, ledger: Ledger, *vkeys: str) -> list[Diagnosis]:
+    roles = realm.document()["roles"] | {"ledger": {"vkeys": list(vkeys)}}
+    envelope = realm.sign(realm.document(expires=LATER, roles=roles), "root-1", "root-2")
+    path = folder / "trust.dsse.json"
+    path.write_bytes(envelope)
+    pinned = Pinned(path, sha256(dsse.parse(envelope).payload))
+    return list(log_key_here(pinned, ledger, NOW))
+
+
+def test_whether_training_jobs_believe_the_log(tmp_path: Path, realm: Any) -> None:
+    """After `ledger rotate` the new key has to be in the policy, or no job trains any more."""
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.append("policy.changed", at=NOW, via="gate", subject="a" * 64)
+    another = Ledger(tmp_path / "other.db").key
+    another.make()
+    own, other = str(ledger.key.public()), str(another.public())
+    assert of_the_log(tmp_path, realm, ledger) == []
+    (said,) = of_the_log(tmp_path, realm, ledger, other, own)
+    assert (said.health, said.mend) == ("ok", "")
+    (said,) = of_the_log(tmp_path, realm, ledger, other)
+    assert (said.health, f"{own} is not in" in said.found, bool(said.mend)) == (
+        "broken",
+        True,
+        True,
+    )
+    fresh = Ledger(tmp_path / "fresh.db")
+    (said,) = of_the_log(tmp_path, realm, fresh, other)
+    assert (said.health, "no key yet" in said.found) == ("broken", True)

@@ -64,6 +64,7 @@ def test_folders_become_columns(world: Any, options: dict[str, Any], way: str) -
         with pytest.raises(NotVerified) as refused:
             verified.open()
         assert refused.value.code == "FILE_UNKNOWN"
+        assert "There are 2 files: say which one with name=." in str(refused.value)
 
 
 def test_types_of_several_files(world: Any, options: dict[str, Any]) -> None:

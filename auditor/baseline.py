@@ -19,7 +19,7 @@ from auditor.features import is_category, is_number, numbers
 from auditor.rowhash import KeyIndex, Words
 
 #: Raised with every change of what the stored files mean.
-VERSION: Final = 2
+VERSION: Final = 3
 #: Bins of a number column (baseline quantiles) and categories of a text column that are counted.
 BINS: Final = 32
 CATEGORIES: Final = 256

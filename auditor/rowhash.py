@@ -1,11 +1,14 @@
-"""Keyed 128-bit row keys, version 1: equal rows get equal keys, a stranger cannot make a collision.
+"""Keyed 128-bit row keys, version 2: equal rows get equal keys, a stranger cannot make a collision.
 
 A row's key is the sum, in two lanes modulo 2^64, of a keyed pseudo-random value for each of its
-cells; the column's name and type class are part of each cell's key. Two different rows then agree
-with probability 2^-128 for anybody who does not hold the site's key (the additive construction of
-Bellare & Micciancio 1997, used here with a secret key). Fixed-width cells go through SipHash-2-4
+cells; the column's name and kind are part of each cell's key. Two different rows then agree with
+probability 2^-128 for anybody who does not hold the site's key (the additive construction of
+Bellare & Micciancio 1997, used here with a secret key). Numbers and times go through SipHash-2-4
 (Aumasson & Bernstein 2012) vectorised over the column; other cells through keyed BLAKE2b over the
 distinct values only. The key never leaves the site, so a sender cannot search for collisions.
+
+Numbers are equal where their values are, whatever their type: 7, 7.0 and 7.00 of int64, double and
+decimal have one key. Whoever sends rows again cannot hide them by another type of a column.
 """
 
 from __future__ import annotations
@@ -22,10 +25,25 @@ import pyarrow.compute as pc
 
 from auditor.batch import Batch
 
-VERSION: Final = "rowhash/v1"
+VERSION: Final = "rowhash/v2"
 #: Words hashed at a time: five arrays of this size stay in the first-level caches.
 BLOCK: Final = 4096
+#: Integers below it all have a double of their own.
+EXACT: Final = 2.0**53
 Words = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.int64]
+
+NUMBER: Final = "number"
+OTHER: Final = "other"
+_KINDS: Final = (
+    (
+        NUMBER,
+        (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal),
+    ),
+    ("time", (pa.types.is_timestamp, pa.types.is_date)),
+    ("time of day", (pa.types.is_time,)),
+    ("duration", (pa.types.is_duration,)),
+)
 
 
 def row_keys(data: pa.RecordBatch, columns: Sequence[str], site_key: bytes) -> Words:
@@ -39,12 +57,18 @@ def row_keys(data: pa.RecordBatch, columns: Sequence[str], site_key: bytes) -> W
 def _cells(column: pa.Array, name: str, site_key: bytes) -> Words:
     if pa.types.is_dictionary(column.type) and not _plain_dictionary(column):
         column = column.dictionary_decode()
-    values, kind = _canonical(column)
+    kind = _kind(column.type)
     secret = _column_key(site_key, name, kind)
-    if kind == "other":
-        cells = _distinct(values, secret)
+    if kind == OTHER:
+        cells = _distinct(column, secret)
+    elif kind == NUMBER:
+        words, inexact = _reals(column)
+        cells = _words(words, secret)
+        if len(inexact):  # no double has their value: keyed by their digits, apart from doubles
+            digits = pa.array([str(int(value)) for value in column.take(inexact).to_pylist()])
+            cells[inexact] = _distinct(digits, _column_key(site_key, name, "digits"))
     else:
-        cells = np.stack([_siphash(values, secret[:16]), _siphash(values, secret[16:])], axis=1)
+        cells = _words(_ticks(column), secret)
     if column.null_count:
         missing = pc.is_null(column).to_numpy(zero_copy_only=False)
         # A personalisation of its own: no value, the text "null" neither, has this key.
@@ -53,27 +77,57 @@ def _cells(column: pa.Array, name: str, site_key: bytes) -> Words:
     return cells
 
 
-def _canonical(column: pa.Array) -> tuple[Words | pa.Array, str]:
-    """Cells as 64-bit words where the type has a fixed width, else the array itself."""
-    kind = column.type
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
-        whole = pc.fill_null(column, False if pa.types.is_boolean(kind) else 0)
-        unsigned = pa.types.is_uint64(kind)
-        target = pa.uint64() if unsigned else pa.int64()
-        return whole.cast(target).to_numpy(zero_copy_only=False).view(np.uint64), "integer"
-    if pa.types.is_floating(kind):
-        real = pc.fill_null(column.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False)
-        real = np.where(np.isnan(real), np.nan, real + 0.0)  # one NaN, no negative zero
-        return np.ascontiguousarray(real).view(np.uint64), "real"
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        stamp = pa.timestamp("us", getattr(kind, "tz", None))
-        micro = column.cast(stamp, safe=False).cast(pa.int64())
-        return pc.fill_null(micro, 0).to_numpy(zero_copy_only=False).view(np.uint64), "time"
-    if pa.types.is_time(kind) or pa.types.is_duration(kind):
-        whole = pc.fill_null(column.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64()), 0)
-        words = whole.cast(pa.int64()).to_numpy(zero_copy_only=False).view(np.uint64)
-        return words, str(kind)
-    return column, "other"
+def _words(words: Words, secret: bytes) -> Words:
+    return np.stack([_siphash(words, secret[:16]), _siphash(words, secret[16:])], axis=1)
+
+
+def _kind(type_: pa.DataType) -> str:
+    """What values of this type can equal: a number any number, a time any time."""
+    if pa.types.is_dictionary(type_):
+        return _kind(type_.value_type)
+    return next((kind for kind, matches in _KINDS if any(m(type_) for m in matches)), OTHER)
+
+
+def _reals(column: pa.Array) -> tuple[Words, Rows]:
+    """Cells as the bits of doubles uint64[n], and positions of whole numbers that no double has."""
+    if pa.types.is_decimal(column.type):
+        return _decimals(column)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    given = pc.fill_null(column, 0)
+    real = given.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    real = np.where(np.isnan(real), np.nan, real + 0.0)  # one NaN, no negative zero
+    rows = np.zeros(0, dtype=np.int64)
+    if pa.types.is_integer(column.type):
+        large = np.flatnonzero(np.abs(real) >= EXACT)
+        values = given.take(pa.array(large)).to_pylist()
+        inexact = [int(double) != value for double, value in zip(real[large], values, strict=True)]
+        rows = large[np.array(inexact, dtype=bool)]
+    return np.ascontiguousarray(real).view(np.uint64), rows
+
+
+def _decimals(column: pa.Array) -> tuple[Words, Rows]:
+    """As `_reals`. A fraction is the double nearest to it: that is what a model is given."""
+    encoded = column.dictionary_encode()
+    values = encoded.dictionary.to_pylist()
+    real = np.array([0.0, *(float(value) for value in values)]) + 0.0
+    inexact = [False, *(v == v.to_integral_value() and int(float(v)) != v for v in values)]
+    codes = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False) + 1
+    return real.view(np.uint64)[codes], np.flatnonzero(np.array(inexact)[codes])
+
+
+def _ticks(column: pa.Array) -> Words:
+    """Times, times of day and durations as 64-bit counts of one unit a kind."""
+    type_ = column.type
+    if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
+        column = column.cast(pa.timestamp("us", getattr(type_, "tz", None)), safe=False)
+    elif pa.types.is_time(type_):
+        column = column.cast(pa.time64("ns"), safe=False)
+    else:
+        column = column.cast(pa.duration("ns"), safe=False)
+    counts = pc.fill_null(column.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    ticks: Words = counts.view(np.uint64)
+    return ticks
 
 
 def scheme(schema: pa.Schema, columns: Sequence[str], site_key: bytes) -> str:
@@ -84,10 +138,6 @@ def scheme(schema: pa.Schema, columns: Sequence[str], site_key: bytes) -> str:
     named = sorted((name, _kind(schema.field(name).type)) for name in columns)
     framed = repr((VERSION, named)).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(framed, key=site_key[:64], digest_size=16).hexdigest()
-
-
-def _kind(kind: pa.DataType) -> str:
-    return _canonical(pa.array([], kind.value_type if pa.types.is_dictionary(kind) else kind))[1]
 
 
 def _plain_dictionary(column: pa.DictionaryArray) -> bool:
@@ -109,7 +159,7 @@ def _distinct(column: pa.Array, secret: bytes) -> Words:
 
 
 def _encode(column: pa.Array) -> pa.DictionaryArray:
-    if pa.types.is_nested(column.type) or pa.types.is_decimal(column.type):
+    if pa.types.is_nested(column.type):
         column = pa.array([None if v is None else repr(v) for v in column.to_pylist()], pa.string())
     return column.dictionary_encode()
 

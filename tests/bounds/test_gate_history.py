@@ -265,3 +265,15 @@ def test_case_95_an_earlier_verdict_is_forged(site: Any) -> None:
     assert done.code == 12
     assert "HOLD: LEDGER_TAMPERED: " in done.err
     assert [len(site.visible(name)) for name in ("runs", "published")] == [1, 1]
+
+
+def test_known_rows_are_known_by_another_type_of_a_column(site: Any) -> None:
+    """Attack: send trusted rows again; numbers written as decimals are the same numbers."""
+    again = renamed(pq.read_table(site.root / "trusted.parquet").slice(0, 30), "again")
+    place = again.schema.get_field_index("x")
+    decimals = again.set_column(place, "x", again["x"].cast(pa.decimal128(12, 6)))
+    other = site.rows(200, 25)
+    other = other.set_column(place, "x", other["x"].cast(pa.decimal128(12, 6)))
+    assert gated(site, "a", pa.concat_tables([other, decimals])) == 10
+    (found,) = findings(site, "AUD-D002")
+    assert (found["effect"], found["rows"]) == ("quarantine", 30)

@@ -16,14 +16,15 @@ from auditor.trust_files import Pinned, seen_in
 
 if TYPE_CHECKING:
     from auditor.config import Settings
+    from auditor.trust.policy import TrustPolicy
 
 #: Earlier checkpoints that a status proves to be continued, the newest ones. Each takes about a
 #: kilobyte. A training job that last looked before them needs `auditor ledger consistency`.
 CONTINUED: Final = 512
 
 
-def policy_version(settings: Settings, ledger: Ledger, now: datetime) -> int:
-    """The version of the trust policy in force, 0 where the settings name none.
+def policy_in_force(settings: Settings, ledger: Ledger, now: datetime) -> TrustPolicy | None:
+    """The trust policy, None where the settings name none.
 
     Raises:
         TrustError: it is not signed as it must be, has expired, or is older than one seen here.
@@ -31,8 +32,8 @@ def policy_version(settings: Settings, ledger: Ledger, now: datetime) -> int:
     """
     trust = settings.trust
     if trust.policy is None or trust.sha256 is None:
-        return 0
-    return Pinned(trust.policy, trust.sha256).load(now, seen_in(ledger)).version
+        return None
+    return Pinned(trust.policy, trust.sha256).load(now, seen_in(ledger))
 
 
 def statement(

@@ -12,6 +12,7 @@ from auditor.cli.common import Exit, chosen_ledger, fail, load_settings, refuse_
 
 if TYPE_CHECKING:
     from auditor.ledger import Ledger
+    from auditor.trust.policy import TrustPolicy
     from auditor.verify import NotVerified, Trust, Verified
 
 #: Where a command that `--exec` runs finds the verified files.
@@ -143,10 +144,12 @@ def issue(
     refuse_target(str(output), output)
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     log = chosen_ledger(ledger, config)
-    if policy_version is None:
-        policy_version = 0 if ledger and not config else _policy_version(config, log, now)
-    payload = statement(log, now=now, policy_version=policy_version)
+    told = policy_version is not None or (ledger and not config)
+    policy = None if told else _policy(config, log, now)
+    version = policy_version or (policy.version if policy else 0)
+    payload = statement(log, now=now, policy_version=version)
     envelope = sign(payload, key=key, passphrase_env=passphrase_env)
+    _warn_of_other_key(envelope, policy)
     fresh = output.with_name(f"{output.name}.new")
     with fresh.open("wb") as file:
         file.write(envelope)
@@ -156,10 +159,19 @@ def issue(
     typer.echo(f"{output}  valid until {now + dt.timedelta(hours=24):%Y-%m-%d %H:%M} UTC")
 
 
-def _policy_version(config: Path | None, ledger: Ledger, now: dt.datetime) -> int:
-    from auditor.issuing import policy_version
+def _policy(config: Path | None, ledger: Ledger, now: dt.datetime) -> TrustPolicy | None:
+    from auditor.issuing import policy_in_force
 
-    return policy_version(load_settings(config, files_must_exist=False), ledger, now)
+    return policy_in_force(load_settings(config, files_must_exist=False), ledger, now)
+
+
+def _warn_of_other_key(envelope: bytes, policy: TrustPolicy | None) -> None:
+    from auditor.provenance import dsse
+
+    signers = {one.keyid for one in dsse.parse(envelope).signatures}
+    if policy is not None and not signers & set(policy.roles.status.keyids):
+        said = f"{', '.join(sorted(signers))} is not in roles.status of the trust policy"
+        typer.echo(f"auditor: {said}: no training job will believe this status", err=True)
 
 
 def _trust(

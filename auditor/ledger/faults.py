@@ -67,7 +67,7 @@ _ADVICE: Final = {
     sqlite3.SQLITE_BUSY: "another process holds the ledger; see which one and run again",
     sqlite3.SQLITE_LOCKED: "another process holds the ledger; see which one and run again",
     sqlite3.SQLITE_READONLY: "the ledger is read-only; give this user write permission to the "
-    "file and its folder",
+    "file and its folder, or read an export of it: `auditor ledger export`",
     sqlite3.SQLITE_PERM: "no permission to open the ledger; give this user access to it",
     sqlite3.SQLITE_AUTH: "no permission to open the ledger; give this user access to it",
     sqlite3.SQLITE_CANTOPEN: "the ledger cannot be opened; see that the file and its folder "

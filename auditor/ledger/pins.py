@@ -34,12 +34,21 @@ def read_pin(path: Path, keys: Sequence[VerifierKey]) -> Seen | None:
 
 
 def move_pin(path: Path, pin: Seen | None, newest: Seen) -> bool:
-    """Pin what was verified now, unless that is no newer; whether the file was written."""
+    """Pin what was verified now, unless that is no newer; whether the file was written.
+
+    Raises `ConfigError` where it cannot be written.
+    """
     if pin is not None and newest.size <= pin.size:
         return False
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_bytes(newest.note)
-    fresh.replace(path)
+    try:
+        fresh.write_bytes(newest.note)
+        fresh.replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: verified, but the pin cannot be written ({error.strerror}); name a file in a "
+            "folder that is there and yours"
+        ) from error
     return True
 
 

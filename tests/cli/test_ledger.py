@@ -94,6 +94,11 @@ def test_a_file_that_is_no_pin_is_a_mistake_and_not_overwritten(bare: Any, ledge
     assert (bare.root / "pin").read_text() == "my notes\n"
 
 
+def test_a_pin_that_cannot_be_written_is_a_mistake(bare: Any, ledger: Ledger) -> None:
+    done = bare.call("ledger", "verify", "--pin", "nowhere/pin")
+    assert (done.code, "the pin cannot be written" in done.err) == (2, True)
+
+
 def test_a_tampered_ledger_is_refused(bare: Any, ledger: Ledger) -> None:
     import sqlite3
 

@@ -225,7 +225,7 @@ def test_few_copies_are_seen_by_who_sent_them(trusted: Baseline) -> None:
 
     def p_value(names: list[str]) -> float:
         sent = TableBatch(sent_by(table, names, 800), ROLES)
-        found = NearDuplicates.load(context(trusted, report_level=0.05)).scan(sent).findings
+        found = NearDuplicates.load(context(trusted, report_level=0.9)).scan(sent).findings
         return min((f.p_value for f in found if f.p_value is not None), default=1.0)
 
     assert p_value(["c3"]) < 0.0005
@@ -305,11 +305,11 @@ def corrected(both: Pool) -> tuple[float, float]:
 
 def test_p_values_on_clean_rows_are_not_too_small() -> None:
     small = 0
-    for seed in range(20):
+    for seed in range(40):
         both = pool_of(made(150, 100 + seed), made(150 + 50 * (seed % 4), 900 + seed))
         tail = strongest(contrasts(both), LEVELS, 1.25).p_value
         small += tail <= 0.05 and corrected(both)[1] <= 0.05  # never below the tail itself
-    assert small <= 3
+    assert small <= 5
 
 
 def test_the_tests_are_corrected_for_by_how_much_they_overlap() -> None:

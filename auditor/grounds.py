@@ -15,6 +15,7 @@ import pyarrow as pa
 from auditor import calibration
 from auditor.baseline import Baseline
 from auditor.batch import Roles, TableBatch
+from auditor.column_statistics import describe
 from auditor.config import Settings, detector_options, digest
 from auditor.context import Context, Detector
 from auditor.copies import take_rows
@@ -24,7 +25,7 @@ from auditor.model import STATISTICAL, Effect, Family
 from auditor.policy import Policy
 from auditor.readers import StagedBatch, ingest, resolve
 from auditor.roles import Trusted as TrustedRoles
-from auditor.roles import describe, infer_roles
+from auditor.roles import infer_roles
 from auditor.screening import stated_policy
 from auditor.site import Trusted, load_trusted, own_version, utc_now, workspace
 from auditor.trials import Ground, window_of

@@ -13,6 +13,7 @@ from auditor import agreed_columns, known_files, power
 from auditor.baseline import Baseline
 from auditor.batch import Roles, reserved
 from auditor.coded import coded
+from auditor.column_statistics import describe
 from auditor.config import Settings, detector_options
 from auditor.context import Context
 from auditor.detectors import DETECTORS
@@ -32,7 +33,7 @@ from auditor.readers import RULES as READER_RULES
 from auditor.readers import Ingest, Limits, StagedBatch
 from auditor.readers.rules import unusable
 from auditor.report_records import RoleRecord, SelfMeasurement
-from auditor.roles import Trusted, describe, infer_roles
+from auditor.roles import Trusted, infer_roles
 from auditor.run import Run, Screened
 from auditor.self_measurement import measure, misses
 from auditor.shadow_copies import Audited

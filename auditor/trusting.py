@@ -15,13 +15,14 @@ from auditor.baseline import Baseline
 from auditor.baseline_parts import Origin
 from auditor.baseline_versions import reason_sha256
 from auditor.calibration import Plan, utc_text
+from auditor.column_statistics import describe
 from auditor.config import Settings, detector_options
 from auditor.detectors import DETECTORS
 from auditor.errors import BaselineError, BatchError
 from auditor.promotion import Accepted, accepted
 from auditor.readers import Ingest, StagedBatch, ingest, resolve
 from auditor.report_records import RoleRecord
-from auditor.roles import describe, infer_roles
+from auditor.roles import infer_roles
 from auditor.site import utc_now, workspace
 from auditor.site_ledger import ledger_of
 from auditor.trimming import as_supplied

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from auditor.batch import KNOWN_ROLES, Roles, TableBatch
+from auditor.column_statistics import describe
 from auditor.errors import ConfigError
-from auditor.roles import Trusted, describe, infer_roles, recorded
+from auditor.roles import Trusted, infer_roles, recorded
 
 ROWS = 400
 RANDOM = np.random.default_rng(0)
